@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "base/buffer.h"
+#include "loop/loop.h"
+
+/*
+ * The settings: an immutable snapshot with a reference count, made whole or not at all. Times are in
+ * microseconds, sizes in bytes. Strings belong to the snapshot.
+ */
+struct settings_origin {
+        const char *file; /* a path, "command line" or "default" */
+        unsigned line;    /* 0 where there is none */
+};
+
+enum settings_access_log {
+        ACCESS_LOG_AUTO, /* the journal under systemd, else standard output */
+        ACCESS_LOG_OFF,
+        ACCESS_LOG_STDOUT,
+        ACCESS_LOG_JOURNAL,
+        ACCESS_LOG_FILE,
+};
+
+enum settings_handler { HANDLER_FILES, HANDLER_REDIRECT, HANDLER_RETURN };
+
+struct settings_route {
+        char *prefix; /* begins with "/"; a Site's own keys make the route "/" */
+        enum settings_handler handler;
+        char *root;   /* HANDLER_FILES: an absolute path */
+        char **index; /* names to try in a folder, NULL-ended; never NULL */
+        unsigned status;  /* HANDLER_REDIRECT, HANDLER_RETURN */
+        char *target;     /* HANDLER_REDIRECT: the Location; HANDLER_RETURN: the body, or NULL */
+        struct settings_origin origin; /* of the line that says what it does */
+};
+
+struct settings_site {
+        char *name;     /* a host name in lower case */
+        char **aliases; /* further names, "*.example.org" among them; NULL-ended, never NULL */
+        bool is_default;
+        struct settings_route *routes; /* longest prefix first */
+        size_t route_count;
+        struct settings_origin origin;
+};
+
+struct settings_listener {
+        char *name;    /* FileDescriptorName of a passed socket; for Listen= and --listen the address */
+        char *address; /* NULL: only a passed socket of that name */
+        struct settings_origin origin;
+};
+
+struct settings {
+        unsigned references; /* the supervisor's thread alone counts */
+
+        char *backend; /* "auto", "io_uring", "epoll" */
+        enum loop_trigger trigger;
+        unsigned workers; /* 0: auto */
+        char *user;       /* NULL: none */
+        uint64_t idle_exit_usec; /* 0: stay */
+        uint64_t drain_usec;
+        enum settings_access_log access_log;
+        char *access_log_path; /* ACCESS_LOG_FILE */
+        uint64_t head_bytes_max, body_bytes_max;
+        uint64_t head_timeout_usec, body_timeout_usec, keep_alive_usec, send_timeout_usec;
+        unsigned connections_max; /* 0: auto */
+
+        struct settings_listener *listeners;
+        size_t listener_count;
+        struct settings_site *sites;
+        size_t site_count;
+};
+
+struct settings *settings_ref(struct settings *s);
+struct settings *settings_unref(struct settings *s); /* accepts NULL; gives NULL */
+static inline void settings_unrefp(struct settings **s) {
+        settings_unref(*s);
+}
+
+/* Where settings come from; what stands later wins. */
+struct settings_sources {
+        const char *file;      /* settings file; NULL: none is read. Then its drop-ins FILE.d, those that end in .conf */
+        bool file_is_optional; /* the default file need not exist */
+        const char *directory; /* DIRECTORY of the command line: a default Site with this root; or NULL */
+        char **options;        /* "Section.Key=Value" of -o, and what -l, -b, -w stand for; NULL-ended or NULL */
+};
+
+/*
+ * Read all settings. Every fault found is written to `faults` as a line "FILE:LINE: what\n" with what
+ * to do about it; warnings too, which begin "warning: " behind the place and do not fail.
+ * Errors: -EBADMSG: there were faults, no settings are made; -ENOMEM.
+ */
+int settings_load(const struct settings_sources *sources, struct buffer *faults,
+                  struct settings **ret);
+
+/* The settings in force in the form of a settings file that gives the same settings. Errors: -ENOMEM. */
+int settings_print(const struct settings *s, struct buffer *to);
+
+/* Every setting, for the manual page and for emberd.conf: one call a row, in the table's order. */
+struct settings_row {
+        const char *section; /* "Server", "Listener", "Site", "Route" */
+        const char *key;
+        const char *form;    /* "TIME", "BYTES", "auto | io_uring | epoll" … */
+        const char *initial; /* the default, as written in a file; "" for none */
+        const char *meaning; /* a sentence */
+};
+const struct settings_row *settings_row_at(size_t index); /* NULL past the last */

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "base/pool.h"
+#include "http/exchange.h"
+
+#include <sys/uio.h>
+
+/*
+ * Between a connection, which does the I/O, and a protocol, which does none: bytes in, bytes out.
+ * HTTP/1 is http1-session.c; what carries several exchanges at once (HTTP/2) fits the same table.
+ */
+
+struct http_limits {
+        size_t head_bytes_max;   /* HeadBytesMax */
+        uint64_t body_bytes_max; /* BodyBytesMax */
+};
+
+enum {
+        HTTP_CHUNK_BYTES = 16384,   /* heads and small bodies are gathered in a chunk of this size */
+        HTTP_COPY_BYTES_MAX = 4096, /* a piece up to this is copied to the chunk, a longer one is borrowed */
+        HTTP_OUTPUT_PARTS_MAX = 4,
+        HTTP_REQUESTS_MAX = 64,     /* requests of one connection in one turn, then others have theirs */
+};
+
+/* What one worker's sessions share. */
+struct http_context {
+        struct pool exchanges; /* of struct exchange */
+        struct pool chunks;    /* of HTTP_CHUNK_BYTES */
+        const uint64_t *now_usec; /* monotonic: the loop's */
+        uint64_t (*real_usec)(void); /* for Date; clock_real_usec() but in tests */
+        char date[32];         /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+        uint64_t date_until_usec; /* of now_usec: when `date` must be made again */
+        struct http_limits limits;
+        bool draining; /* answers say Connection: close */
+
+        /* Find the handler for a request: sets x->handler, x->route, x->worker, x->owner. Must succeed. */
+        void (*route)(struct http_session *s, struct exchange *x);
+        /* An exchange is over; called before its handler's `finish`, for logs and figures. */
+        void (*finished)(struct http_session *s, struct exchange *x);
+};
+
+void http_context_init(struct http_context *c, const uint64_t *now_usec);
+void http_context_finish(struct http_context *c);
+/* The current Date, made at most once a second; 29 bytes. */
+struct text http_context_date(struct http_context *c);
+
+/* What the connection waits for; it chooses the deadline by this. */
+enum http_phase {
+        HTTP_PHASE_IDLE,   /* no request has begun: KeepAliveSec (or HeadTimeoutSec before the first) */
+        HTTP_PHASE_HEAD,   /* in a head: HeadTimeoutSec from its first byte */
+        HTTP_PHASE_BODY,   /* waiting for a body's bytes that are wanted or to be discarded: BodyTimeoutSec */
+        HTTP_PHASE_ANSWER, /* a handler is at work */
+};
+
+/* Bytes to send: the parts, then a range of a file. They stay until http_session_sent(). */
+struct http_output {
+        struct iovec parts[HTTP_OUTPUT_PARTS_MAX];
+        unsigned count;
+        int file; /* if file_bytes > 0 */
+        uint64_t file_offset, file_bytes;
+};
+
+enum http_output_outcome {
+        HTTP_OUTPUT_NONE = 0, /* nothing to send for the moment */
+        HTTP_OUTPUT_SEND,     /* `*ret` is filled */
+        HTTP_OUTPUT_CLOSE,    /* all was sent: close */
+        HTTP_OUTPUT_LINGER,   /* all was sent: shut down our side, drop what still comes, then close
+                                 (RFC 9112, 9.6) */
+};
+
+struct http_protocol {
+        const char *name; /* "HTTP/1" */
+
+        /*
+         * Bytes that came. All are taken (copied where they must outlive the call) or the session is
+         * broken. 0, or -errno (-ENOMEM, -EPROTO): the connection ends at once.
+         */
+        int (*feed)(struct http_session *s, struct text data);
+
+        /*
+         * The peer ended its side. The session decides what becomes of a request under way; after it,
+         * output() tells when to close. 0, or -errno as feed().
+         */
+        int (*feed_end)(struct http_session *s);
+
+        /* What to send next. An http_output_outcome, or -errno: the connection breaks at once. */
+        int (*output)(struct http_session *s, struct http_output *ret);
+        void (*sent)(struct http_session *s); /* the last output was taken whole */
+
+        /* Finish all exchanges under way with `error`, free all but `s` itself. */
+        void (*finish)(struct http_session *s, int error);
+};
+
+struct http_session {
+        const struct http_protocol *protocol;
+        struct http_context *context;
+        /*
+         * Something changed from outside of feed/output/sent (a handler answered later): the connection
+         * asks output() again, soon, and looks at `phase` and `wants_input`. Never called from within
+         * feed(), feed_end(), output(), sent().
+         */
+        void (*changed)(struct http_session *s);
+        uint8_t phase;     /* enum http_phase */
+        bool wants_input;  /* receive and feed; false: leave bytes in the kernel (back pressure) */
+        bool yielding;     /* stopped at HTTP_REQUESTS_MAX: call output() again in the next turn */
+        bool close_soon;   /* set by the connection (drain): answer what is under way, then close */
+        uint32_t requests; /* exchanges begun on this connection */
+        unsigned open;     /* exchanges under way */
+};
+
+/* ---- HTTP/1 ---- */
+
+#include "base/buffer.h"
+#include "http/chunked.h"
+#include "http/http1-parser.h"
+
+struct http1_session {
+        struct http_session session;
+        struct http1_parser parser;
+        struct exchange *exchange; /* the one under way or being parsed; from the pool, NULL when idle */
+        struct buffer input;       /* bytes kept: a head that is not whole, requests behind the one under way */
+        char *chunk;               /* heads and small bodies to send; from the pool, NULL when idle */
+        uint32_t chunk_used;
+        struct chunked chunked;
+        uint64_t body_left, body_taken;
+        uint8_t state[16]; /* see http1-session.c */
+};
+
+/* Ready for the first byte. Allocates nothing. */
+void http1_session_init(struct http1_session *s, struct http_context *context,
+                        void (*changed)(struct http_session *s));
