@@ -22,7 +22,7 @@ FUNCTION_LINES = 70
 FILE_LINES = 600
 SPDX = 'SPDX-License-Identifier: MIT'
 # the words are put together here so that this file does not find itself
-LEFTOVERS = re.compile(r'\b(TO' + 'DO|FIX' + 'ME|X' + 'XX)\b')
+LEFTOVERS = re.compile(r'\b(TO' + r'DO|FIX' + r'ME|XX' + r'X)\b')
 
 
 def folders_in_order(text: str) -> list[str]:
