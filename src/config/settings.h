@@ -26,10 +26,10 @@ enum settings_handler { HANDLER_FILES, HANDLER_REDIRECT, HANDLER_RETURN };
 struct settings_route {
         char *prefix; /* begins with "/"; a Site's own keys make the route "/" */
         enum settings_handler handler;
-        char *root;   /* HANDLER_FILES: an absolute path */
-        char **index; /* names to try in a folder, NULL-ended; never NULL */
-        unsigned status;  /* HANDLER_REDIRECT, HANDLER_RETURN */
-        char *target;     /* HANDLER_REDIRECT: the Location; HANDLER_RETURN: the body, or NULL */
+        char *root;      /* HANDLER_FILES: an absolute path */
+        char **index;    /* names to try in a folder, NULL-ended; never NULL */
+        unsigned status; /* HANDLER_REDIRECT, HANDLER_RETURN */
+        char *target;    /* HANDLER_REDIRECT: the Location; HANDLER_RETURN: the body, or NULL */
         struct settings_origin origin; /* of the line that says what it does */
 };
 
@@ -43,7 +43,7 @@ struct settings_site {
 };
 
 struct settings_listener {
-        char *name;    /* FileDescriptorName of a passed socket; for Listen= and --listen the address */
+        char *name; /* FileDescriptorName of a passed socket; for Listen= and --listen the address */
         char *address; /* NULL: only a passed socket of that name */
         struct settings_origin origin;
 };
@@ -53,8 +53,8 @@ struct settings {
 
         char *backend; /* "auto", "io_uring", "epoll" */
         enum loop_trigger trigger;
-        unsigned workers; /* 0: auto */
-        char *user;       /* NULL: none */
+        unsigned workers;        /* 0: auto */
+        char *user;              /* NULL: none */
         uint64_t idle_exit_usec; /* 0: stay */
         uint64_t drain_usec;
         enum settings_access_log access_log;
@@ -77,10 +77,12 @@ static inline void settings_unrefp(struct settings **s) {
 
 /* Where settings come from; what stands later wins. */
 struct settings_sources {
-        const char *file;      /* settings file; NULL: none is read. Then its drop-ins FILE.d, those that end in .conf */
+        const char *
+                file; /* settings file; NULL: none is read. Then its drop-ins FILE.d, those that end in .conf */
         bool file_is_optional; /* the default file need not exist */
-        const char *directory; /* DIRECTORY of the command line: a default Site with this root; or NULL */
-        char **options;        /* "Section.Key=Value" of -o, and what -l, -b, -w stand for; NULL-ended or NULL */
+        const char *
+                directory; /* DIRECTORY of the command line: a default Site with this root; or NULL */
+        char **options; /* "Section.Key=Value" of -o, and what -l, -b, -w stand for; NULL-ended or NULL */
 };
 
 /*
