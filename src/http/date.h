@@ -5,7 +5,10 @@
 
 enum { HTTP_DATE_BYTES = 29 };
 
-/* An IMF-fixdate (RFC 9110, 5.6.7), NUL-ended, without locale or time zone. Years 1970 to 9999. */
+/*
+ * An IMF-fixdate (RFC 9110, 5.6.7), NUL-ended, without locale or time zone. What lies past
+ * the year 9999 is written as its last second.
+ */
 void http_date_format(uint64_t real_sec, char out[static HTTP_DATE_BYTES + 1]);
 
 /*

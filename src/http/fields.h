@@ -16,5 +16,15 @@ bool http_list_next(struct text *rest, struct text *ret_element);
 /* Does any field line with this id hold `token`, in either case, as a list element? */
 bool http_request_lists(const struct http_request *r, enum http_field_id id, struct text token);
 
-/* The id of a field name, in either case; HTTP_FIELD_OTHER if we do not look at it. */
+/*
+ * Go through the values of all field lines with this id: `*at` is 0 at first, and then kept by the
+ * caller. False behind the last.
+ */
+bool http_request_next(const struct http_request *r, enum http_field_id id, unsigned *at,
+                       struct text *ret_value);
+
+/*
+ * The id of a field name, in either case; HTTP_FIELD_OTHER if we do not look at it. `name` must be
+ * a token.
+ */
 enum http_field_id http_field_id_of(struct text name);

@@ -56,6 +56,7 @@ struct http_field {
         uint8_t id;                   /* enum http_field_id */
 };
 
+/* A Content-Length of 0 is HTTP_BODY_NONE: nothing follows. */
 enum http_body_kind { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED };
 
 struct http_request {
@@ -69,9 +70,11 @@ struct http_request {
         bool expects_continue; /* Expect: 100-continue, HTTP/1.1 only */
         bool expects_other;    /* an expectation we do not know: 417 */
         struct http_span method_name, target; /* as sent */
-        struct http_span path;  /* from its "/"; "*" for OPTIONS *; as sent, not decoded */
+        struct http_span path;  /* from its "/"; "*" for OPTIONS *; as sent, not decoded; empty for
+                                   CONNECT; a lone "/" where an absolute target has none */
         struct http_span query; /* behind "?", without it; size 0 where there is none */
-        struct http_span host;  /* of an absolute target, else of Host; without port; may be empty */
+        struct http_span host;  /* of an absolute target or CONNECT, else of Host; without port, an
+                                   IPv6 address with its brackets; may be empty */
         uint64_t body_bytes;    /* HTTP_BODY_LENGTH: Content-Length */
 
         uint16_t field_count;
