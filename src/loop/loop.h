@@ -13,13 +13,16 @@
 /*
  * The one I/O interface. A caller starts an operation and is told, exactly once, when it is done.
  *
- * - `struct loop_op` is embedded in its owner; starting one allocates nothing. From the start to the
+ * - `struct loop_op` is embedded in its owner; starting one allocates nothing. From the start to
+ *   the
  *   call of `done` the operation, and all memory it names, belongs to the loop.
- * - `done` never runs from inside the call that starts the operation: completions go to a ready list
+ * - `done` never runs from inside the call that starts the operation: completions go to a ready
+ *   list
  *   and run from there, so nothing recurses. Within `done` the operation is idle and may be started
  *   again; any socket may be closed.
  * - A socket has at most one read-side operation (recv, recv_into, recv_message, wait for POLLIN or
- *   POLLRDHUP) and one write-side operation (send, send_message, send_file, connect, wait for POLLOUT).
+ *   POLLRDHUP) and one write-side operation (send, send_message, send_file, connect, wait for
+ *   POLLOUT).
  * - Cancelling is asynchronous: the operation still completes, with -ECANCELED or with its result.
  * - The memory that holds a socket and its operations may be freed from the `closed` callback of
  *   loop_close() on, not before.
@@ -55,28 +58,32 @@ enum loop_op_kind {
 enum loop_op_state { LOOP_OP_IDLE, LOOP_OP_PENDING, LOOP_OP_CANCELING, LOOP_OP_READY };
 
 struct loop_op {
-        struct loop_op *next;       /* private: the ready list, or a list of the backend's while pending */
+        struct loop_op *next;       /* private: a list of the loop's, or of the backend's */
         loop_done *done;            /* what runs at completion */
         struct loop_socket *socket; /* NULL where the operation has none */
         int result;                 /* see each start function; set before `done` */
         uint8_t kind, state;        /* enum loop_op_kind, enum loop_op_state; private */
         uint8_t flags, step;        /* private to the backend while pending; zero at start */
+        /* clang-format off */
         union {
-                struct { char *data; uint32_t size, id; } recv; /* RECV: lent while `done` runs; INTO: the caller's */
+                /* RECV: lent while `done` runs. INTO: the caller's */
+                struct { char *data; uint32_t size, id; } recv;
                 struct { struct iovec *iov; uint32_t count; uint32_t more; size_t taken; } send;
                 struct { struct msghdr *message; size_t taken; } message;
                 struct { const struct sockaddr *address; socklen_t size; } connect;
-                struct { int fd; uint32_t events; } poll; /* POLL, WAIT, LISTEN: poll(2)'s event bits */
+                /* POLL, WAIT, LISTEN: poll(2)'s event bits */
+                struct { int fd; uint32_t events; } poll;
         };
+        /* clang-format on */
 };
 
 struct loop_socket {
         struct loop *loop;
         int fd;
-        uint8_t closing;               /* loop_close() was called */
+        uint8_t closing;                /* loop_close() was called */
         uint8_t registered, ready, eof; /* the backend's; zero at first */
-        struct loop_op *read, *write;  /* the operations under way, or NULL */
-        struct loop_socket *next;      /* private: the list of closed sockets */
+        struct loop_op *read, *write;   /* the operations under way, or NULL */
+        struct loop_socket *next;       /* private: the list of closed sockets */
         void (*closed)(struct loop_socket *socket);
 };
 
@@ -86,12 +93,13 @@ enum loop_trigger { LOOP_TRIGGER_EDGE, LOOP_TRIGGER_LEVEL, LOOP_TRIGGER_ONESHOT 
 
 /* Zero in a number means the default. */
 struct loop_options {
-        enum loop_trigger trigger;  /* epoll only */
-        unsigned sockets_max;       /* how many sockets may be open at once; sizes io_uring's completion queue */
-        unsigned ring_entries;      /* io_uring's submission queue; default 256, tests use 4 */
-        unsigned buffer_bytes;      /* size of a lent receive buffer; default 4096 */
-        unsigned buffers_min, buffers_max; /* lent buffers: at first, and grown to; default 32, 1024 */
-        struct offload_pool *pool;  /* NULL: offloaded work runs on the loop itself (tests) */
+        enum loop_trigger trigger; /* epoll only */
+        unsigned sockets_max;      /* open at once; sizes io_uring's completion queue */
+        unsigned ring_entries;     /* io_uring's submission queue; default 256, tests use 4 */
+        unsigned buffer_bytes;     /* size of a lent receive buffer; default 4096 */
+        unsigned buffers_min;      /* lent buffers at first; default 32 */
+        unsigned buffers_max;      /* grown to; default 1024 */
+        struct offload_pool *pool; /* NULL: offloaded work runs on the loop itself (tests) */
 };
 
 /* Figures of one loop; written by its thread, read by any. */
@@ -109,7 +117,8 @@ struct loop_counters {
  * privileges are gone (a ring keeps the credentials of its maker).
  * Errors: -errno of the backend.
  */
-int loop_new(const struct loop_backend *backend, const struct loop_options *options, struct loop **ret);
+int loop_new(const struct loop_backend *backend, const struct loop_options *options,
+             struct loop **ret);
 
 /* All sockets closed, all operations completed, or assert. Accepts NULL; gives NULL. */
 struct loop *loop_free(struct loop *loop);
@@ -120,8 +129,9 @@ int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop); /* any thread; loop_run() returns after the turn under way */
 
 /*
- * One turn: wait until `deadline_usec` at the latest (monotonic; 0 does not wait, USEC_INFINITY waits
- * for an event; timers are honoured in any case), then run what completed. Errors: as loop_run().
+ * One turn: wait until `deadline_usec` at the latest (monotonic; 0 does not wait, USEC_INFINITY
+ * waits for an event; timers are honoured in any case), then run what completed. Errors: as
+ * loop_run().
  */
 int loop_turn(struct loop *loop, uint64_t deadline_usec);
 
@@ -134,20 +144,23 @@ const char *loop_backend_name(const struct loop *loop);
 /* Best first, NULL last; defined beside the backends. */
 extern const struct loop_backend *const loop_backends[];
 
-const struct loop_backend *loop_backend_find(const char *name); /* NULL: no such backend was built */
+/* NULL: no such backend was built. */
+const struct loop_backend *loop_backend_find(const char *name);
 const char *loop_backend_title(const struct loop_backend *backend); /* "epoll", "io_uring" */
 
 enum { LOOP_REASON_BYTES = 256 };
 /*
- * Can this backend run here and now, under the limits and filters in force? A functional test, about
- * a millisecond. Gives 0, or -errno and in `reason` why not, for a person ("io_uring_setup is forbidden
- * (EPERM): …").
+ * Can this backend run here and now, under the limits and filters in force? A functional test,
+ * about a millisecond. Gives 0, or -errno and in `reason` why not, for a person ("io_uring_setup is
+ * forbidden (EPERM): …").
  */
 int loop_backend_check(const struct loop_backend *backend, char reason[static LOOP_REASON_BYTES]);
 
 /* ---- sockets ---- */
 
-/* Take over `fd`, a connected or connecting stream socket that is non-blocking and close-on-exec. */
+/*
+ * Take over `fd`, a connected or connecting stream socket that is non-blocking and close-on-exec.
+ */
 void loop_socket_init(struct loop *loop, struct loop_socket *socket, int fd);
 
 /*
@@ -213,23 +226,29 @@ struct loop_file_send {
         uint64_t sent;
         loop_done *done; /* private from here on */
         struct loop_cold_read *cold;
+        bool canceled, always_cold;
 };
 void loop_send_file(struct loop_socket *socket, struct loop_file_send *send, loop_done *done);
 
 /*
- * Wait for POLLIN or POLLRDHUP (read side), or POLLOUT (write side). POLLRDHUP alone tells of a peer
- * that has gone (or has shut down its side) while nothing is being received.
+ * Wait for POLLIN or POLLRDHUP (read side), or POLLOUT (write side). POLLRDHUP alone tells of a
+ * peer that has gone (or has shut down its side) while nothing is being received.
  * result: the events that came (POLLERR and POLLHUP among them), or -errno.
  */
 void loop_wait(struct loop_socket *socket, struct loop_op *op, uint32_t events, loop_done *done);
 
-/* Connect; `address` must live until completion. result: 0 or -errno. */
+/*
+ * Connect; `address` must live until completion. result: 0 or -errno; -EBUSY when the queue of a
+ * listening unix socket is full.
+ */
 void loop_connect(struct loop_socket *socket, struct loop_op *op, const struct sockaddr *address,
                   socklen_t size, loop_done *done);
 
 /* ---- operations without a socket of the loop's ---- */
 
-/* Wait once for poll(2) events of any descriptor that can be polled. result: the events, or -errno. */
+/*
+ * Wait once for poll(2) events of any descriptor that can be polled. result: the events, or -errno.
+ */
 void loop_poll(struct loop *loop, struct loop_op *op, int fd, uint32_t events, loop_done *done);
 
 /* Run `done` in the next turn: for work cut into pieces. result: 0. */
@@ -245,9 +264,10 @@ static inline bool loop_op_is_idle(const struct loop_op *op) {
 /* ---- listening ---- */
 
 /*
- * `accepted` owns `fd`, which is non-blocking and close-on-exec; `address` is borrowed for the call.
- * `trouble` hears of descriptors or memory running out (-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM: the
- * loop tries again after 100 ms) and of a listener that died (any other error: it is then paused).
+ * `accepted` owns `fd`, which is non-blocking and close-on-exec; `address` is borrowed for the
+ * call. `trouble` hears of descriptors or memory running out (-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM:
+ * the loop tries again after 100 ms) and of a listener that died (any other error: it is then
+ * paused).
  */
 typedef void loop_accepted(struct loop_listener *listener, int fd, const struct sockaddr *address,
                            socklen_t size);
@@ -261,7 +281,7 @@ struct loop_timer {
 
 struct loop_listener {
         struct loop *loop;
-        int fd; /* borrowed; never closed by the loop */
+        int fd;      /* borrowed; never closed by the loop */
         bool shared; /* other loops accept from it as well */
         bool paused, stopping;
         uint8_t registered; /* the backend's */
@@ -278,10 +298,18 @@ struct loop_listener {
  */
 void loop_listen(struct loop *loop, struct loop_listener *listener, int fd, bool shared,
                  loop_accepted *accepted, loop_accept_trouble *trouble);
-void loop_listener_pause(struct loop_listener *listener);  /* connections wait in the kernel's queue */
+
+/*
+ * Connections wait in the kernel's queue, or go to other loops. One connection more may come after
+ * this call or after loop_listener_stop(): one that has already woken this loop, and so no other.
+ */
+void loop_listener_pause(struct loop_listener *listener);
 void loop_listener_resume(struct loop_listener *listener);
 
-/* Stop for good; `stopped` runs when the loop has let go of it and its memory may be freed. */
+/*
+ * Stop for good; `stopped` runs later, when the loop has let go of it and its memory may be freed.
+ * Callable once.
+ */
 void loop_listener_stop(struct loop_listener *listener,
                         void (*stopped)(struct loop_listener *listener));
 
@@ -300,8 +328,8 @@ static inline bool loop_timer_is_set(const struct loop_timer *timer) {
 /* ---- from other threads, and to them ---- */
 
 /*
- * Run `message->run` on the loop's thread soon, in order of posting; the message is the loop's until
- * then. Any thread, at any time before loop_free().
+ * Run `message->run` on the loop's thread soon, in order of posting; the message is the loop's
+ * until then. Any thread, at any time before loop_free().
  */
 struct loop_message {
         struct loop_message *next; /* private */
@@ -322,7 +350,9 @@ struct loop_job {
 void loop_offload(struct loop *loop, struct loop_job *job, void (*work)(struct loop_job *job),
                   void (*done)(struct loop_job *job));
 
-/* Threads for what may block, shared by all loops; started when first needed, ended when idle 10 s. */
+/*
+ * Threads for what may block, shared by all loops; started when first needed, ended when idle 10 s.
+ */
 int offload_pool_new(unsigned threads_max, struct offload_pool **ret);
 /* After all loops that use it are freed. Waits for the jobs under way. Accepts NULL; gives NULL. */
 struct offload_pool *offload_pool_free(struct offload_pool *pool);
