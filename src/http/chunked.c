@@ -4,8 +4,8 @@
 #include "http/scan.h"
 
 /*
- * One state a byte for what frames the chunks, since it is short and may be cut anywhere; the chunks
- * themselves are handed on as they lie. What other decoders let pass and must not (a lone LF, white
+ * A byte at a time for what frames the chunks, since it is short and may be cut anywhere; the
+ * chunks themselves are handed on as they lie. What other decoders let pass and must not (a lone LF, white
  * space behind a size, a size that overflows, a CR inside an extension) is where requests are
  * smuggled: a front that sees the line end elsewhere sees other requests than we do.
  */

@@ -5,13 +5,13 @@
 #include "http/scan.h"
 
 /*
- * Line by line. A line is parsed at once, in the hope that it is whole, so that each byte is looked
- * at once: the end of a value is found by the same scan that checks its bytes. Where that fails, for
- * whatever reason, line_fault() looks whether the line has an end at all: if not, more is wanted, and
- * from then on only the new bytes are searched for the end before the line is parsed again. A fault
- * counts only once its line is whole, and lines are judged in order, so that the outcome does not
- * depend on how the head was cut. (The first byte of a request is the exception: what can begin no
- * method, as a TLS handshake, is refused on sight.)
+ * Line by line. A line is parsed at once, in the hope that it is whole, and each byte looked at
+ * once: the end of a value is found by the same scan that checks its bytes. Where that fails, for
+ * whatever reason, line_fault() looks whether the line has an end at all: if not, more is wanted,
+ * and from then on only the new bytes are searched for the end before the line is parsed again. A
+ * fault counts only once its line is whole, and lines are judged in order, so that the outcome does
+ * not depend on how the head was cut. (The first byte of a request is the exception: what can begin
+ * no method, as a TLS handshake, is refused on sight.)
  *
  * Strictness: where another server on the way may read the same bytes as other requests, nothing is
  * repaired. Lines end in CRLF only, although RFC 9112, 2.2 would allow a lone LF.
@@ -96,8 +96,8 @@ static const char *host_end(const struct input *in, const char *at, const char *
 }
 
 /*
- * uri-host [ ":" port ], all of it (RFC 9110, 4.2.1 and 7.2). An empty port is allowed, an empty host
- * only where all is empty.
+ * uri-host [ ":" port ], all of it (RFC 9110, 4.2.1 and 7.2). An empty port is allowed, an empty
+ * host only where all is empty.
  */
 static int parse_authority(const struct input *in, const char *at, const char *end,
                            bool *ret_has_port, struct http_span *ret_host) {

@@ -4,12 +4,12 @@
 #include "base/text.h"
 
 /*
- * A request as it was parsed. All text is kept as spans, offsets into the bytes of the head, so that
- * the head may be moved to other memory by changing one pointer.
+ * A request as it was parsed. All text is kept as spans, offsets into the bytes of the head, so
+ * that the head may be moved to other memory by changing one pointer.
  */
 enum {
         HTTP_FIELDS_MAX = 100,   /* field lines in one head; past it 431 */
-        HTTP_LINE_BYTES_MAX = 8192, /* the request line; past it 414 (RFC 9112, 3: at least 8000) */
+        HTTP_LINE_BYTES_MAX = 8192, /* the request line with its CRLF; past it 414 (RFC 9112, 3) */
 };
 
 enum http_method {
