@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""What the scenarios share: a folder, files to serve, and the daemon under test.
+
+EMBERD            the program (default: build/emberd)
+EMBERD_BACKEND    epoll, io_uring or auto
+EMBERD_TRIGGER    edge, level, oneshot, or - for the default
+EMBERD_WORKERS    a number or auto
+EMBERD_BUILD      the build folder, for what else was built there
+"""
+import os
+import shutil
+import tempfile
+
+import pytest
+
+import daemon as daemon_module
+from client import Client
+from daemon import BACKEND, TRIGGER, WORKERS, Daemon, NotifySocket, Passed, free_port
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def pytest_addoption(parser):
+    parser.addoption('--long', action='store_true', help='more rounds of what is random or rare')
+
+
+@pytest.fixture(scope='session')
+def rounds(request):
+    """How often to repeat what may go wrong rarely."""
+    return 20 if request.config.getoption('--long') else 3
+
+
+@pytest.fixture(scope='session')
+def program():
+    """
+    A copy of the program that any user may run: tests that run as root start it as nobody, who may
+    not be able to reach the build folder.
+    """
+    built = os.environ.get('EMBERD') or os.path.join(TOP, 'build/emberd')
+    folder = tempfile.mkdtemp(prefix='emberd-program-')
+    os.chmod(folder, 0o755)
+    copy = os.path.join(folder, 'emberd')
+    shutil.copy2(built, copy)
+    os.chmod(copy, 0o755)
+    yield copy
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def folder():
+    """A temporary folder that any user may enter and write to (pytest's own are closed to others)."""
+    path = tempfile.mkdtemp(prefix='emberd-test-')
+    os.chmod(path, 0o777)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def root(folder):
+    """A folder to serve, with a few files."""
+    path = os.path.join(folder, 'www')
+    os.mkdir(path)
+    os.mkdir(os.path.join(path, 'sub'))
+    for name, content in [('index.html', b'<p>index</p>\n'), ('small.txt', b'small file\n'),
+                          ('empty', b''), ('sub/index.html', b'sub index\n'),
+                          ('big.bin', bytes(range(256)) * 4096),  # 1 MiB
+                          ('medium.bin', b'0123456789abcdef' * 4096)]:  # 64 KiB
+        with open(os.path.join(path, name), 'wb') as file:
+            file.write(content)
+    return path
+
+
+class Starter:
+    """Starts daemons for one test; see the fixture `emberd`."""
+
+    def __init__(self, program, folder):
+        self.program = program
+        self.folder = folder
+        self.daemons = []
+        self.passed = []
+        self.notifies = []
+
+    def common(self, workers=None, backend=None):
+        argv = ['-b', backend or BACKEND, '-w', str(workers or WORKERS)]
+        if TRIGGER not in ('-', ''):
+            argv += ['-o', f'Server.EpollTrigger={TRIGGER}']
+        return argv
+
+    def __call__(self, *arguments, root=None, settings=None, options=(), passed=None, notify=None,
+                 listen=True, workers=None, backend=None, environment=None, log=False, limits=None,
+                 wait=True, as_root=False, prefix=()):
+        """
+        Start emberd and wait until it listens. `options` are values of -o; `settings` is the text of
+        a settings file; without `log` the access log is off.
+        """
+        argv = [*prefix, self.program, *self.common(workers, backend)]
+        if not log:
+            argv += ['-o', 'Server.AccessLog=off']
+        for option in options:
+            argv += ['-o', option]
+        if settings is not None:
+            argv += ['-c', self.write_settings(settings)]
+        port = None
+        if listen and not passed:
+            port = free_port()
+            argv += ['-l', f'127.0.0.1:{port}']
+        argv += arguments
+        if root:
+            argv.append(root)
+        environment = dict(environment or {})
+        if notify:
+            environment['NOTIFY_SOCKET'] = notify.path
+        one = Daemon(argv, self.folder, port, environment, passed, limits, as_root)
+        self.daemons.append(one)
+        if passed and passed.sockets[0].family == daemon_module.socket.AF_INET:
+            one.port = passed.sockets[0].getsockname()[1]
+        if wait and port:
+            one.wait_listening()
+        return one
+
+    def run(self, *arguments, seconds=10, **keywords):
+        """Run emberd to its end: (exit status, standard output, standard error)."""
+        keywords.setdefault('listen', False)
+        one = self(*arguments, wait=False, **keywords)
+        try:
+            one.wait(seconds)
+        finally:
+            one.kill()
+        one.assert_clean()
+        return one.process.returncode, one.stdout, one.stderr
+
+    def plain(self, *arguments, **keywords):
+        """As run(), but with nothing on the command line that the test did not put there."""
+        one = Daemon([self.program, *arguments], self.folder, **keywords)
+        self.daemons.append(one)
+        try:
+            one.wait(10)
+        finally:
+            one.kill()
+        one.assert_clean()
+        return one.process.returncode, one.stdout, one.stderr
+
+    def write_settings(self, text, name='emberd.conf'):
+        path = os.path.join(self.folder, name)
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(text)
+        os.chmod(path, 0o644)
+        return path
+
+    def new_passed(self):
+        self.passed.append(Passed())
+        return self.passed[-1]
+
+    def new_notify(self):
+        self.notifies.append(NotifySocket(tempfile.mkdtemp(dir=self.folder)))
+        os.chmod(os.path.dirname(self.notifies[-1].path), 0o755)
+        return self.notifies[-1]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    if outcome.get_result().when == 'call':
+        item.call_failed = outcome.get_result().failed
+
+
+@pytest.fixture
+def emberd(request, program, folder):
+    """
+    Starts emberd with the backend, trigger and workers of this run. At the end of a test each one
+    is stopped by TERM and must exit with 0 and without a word from a sanitizer.
+    """
+    starter = Starter(program, folder)
+    yield starter
+    try:
+        for one in starter.daemons:
+            if getattr(request.node, 'call_failed', True):
+                print(f'--- standard error of {one.process.args}\n{one.stderr[-4000:]}')
+                one.kill()
+            else:
+                one.stop()
+    finally:
+        for one in starter.daemons:
+            one.kill()
+        for one in [*starter.passed, *starter.notifies]:
+            one.close()
+
+
+@pytest.fixture
+def served(emberd, root):
+    """The plainest run: `root` on a port of 127.0.0.1."""
+    return emberd(root=root)
+
+
+@pytest.fixture
+def client(served):
+    with Client(served.connect()) as one:
+        yield one
+
+
+@pytest.fixture
+def deny(folder):
+    """Gives a prefix for a command that forbids it one system call, by seccomp."""
+    built = os.path.join(os.environ.get('EMBERD_BUILD') or os.path.join(TOP, 'build'),
+                         'tests/tools/deny')
+    copy = os.path.join(folder, 'deny')
+    shutil.copy2(built, copy)
+    os.chmod(copy, 0o755)
+    return lambda call: [copy, call, '--']
