@@ -49,7 +49,10 @@ struct loop_backend {
         /* Forget and close the descriptor; no operation of the socket is under way. */
         void (*close)(struct loop *loop, struct loop_socket *socket);
 
-        /* Forget a listener whose operation has ended. Its descriptor stays open. */
+        /*
+         * Forget a listener whose operation has ended; it may be submitted again. Its descriptor
+         * stays open.
+         */
         void (*unlisten)(struct loop *loop, struct loop_listener *listener);
 
         /*

@@ -117,6 +117,9 @@ static void listener_ready(struct loop_op *op) {
                 listener_died(l, op->result);
         if (!l->stopping) {
                 listener_arm(l);
+                /* what rests must not be woken in the place of another loop */
+                if (op->state == LOOP_OP_IDLE)
+                        l->loop->backend->unlisten(l->loop, l);
                 return;
         }
         if (op->state != LOOP_OP_IDLE)

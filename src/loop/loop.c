@@ -323,6 +323,15 @@ uint64_t loop_now_usec(const struct loop *loop) {
         return loop->now_usec;
 }
 
+const uint64_t *loop_clock(const struct loop *loop) {
+        return &loop->now_usec;
+}
+
+bool loop_is_quiet(const struct loop *loop) {
+        return !loop_has_work(loop) && !atomic_load(&loop->posted) && loop->sockets == 0 &&
+               loop->listeners == 0 && loop->pending == 0 && loop->jobs == 0;
+}
+
 struct loop_counters *loop_counters(struct loop *loop) {
         return &loop->counters;
 }

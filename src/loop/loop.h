@@ -136,8 +136,12 @@ void loop_stop(struct loop *loop); /* any thread; loop_run() returns after the t
 int loop_turn(struct loop *loop, uint64_t deadline_usec);
 
 uint64_t loop_now_usec(const struct loop *loop); /* monotonic, read once a turn */
+const uint64_t *loop_clock(const struct loop *loop);   /* where loop_now_usec() reads */
 struct loop_counters *loop_counters(struct loop *loop);
 const char *loop_backend_name(const struct loop *loop);
+
+/* Nothing is alive or under way: no socket, listener, job, message: loop_free() is allowed. */
+bool loop_is_quiet(const struct loop *loop);
 
 /* ---- backends, bound by the linker ---- */
 
@@ -281,6 +285,7 @@ struct loop_timer {
 
 struct loop_listener {
         struct loop *loop;
+        void *owner; /* the caller's, untouched */
         int fd;      /* borrowed; never closed by the loop */
         bool shared; /* other loops accept from it as well */
         bool paused, stopping;
