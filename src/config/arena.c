@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pieces of memory in a list, each filled from its start. A snapshot of settings is made of some
- * hundred small strings and arrays that all die together; one owner for them leaves no path on which
- * one is forgotten.
+ * hundred small strings and arrays that all die together; one owner for them leaves no path on
+ * which one is forgotten.
  */
 #include "config/arena.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A cursor over the bytes of a file. Lines that a backslash continues are copied together into one
- * buffer; all others are handed out where they stand. What a line holds is checked before it is taken
- * apart, so that no later code meets control characters or broken UTF-8 in a name or value.
+ * buffer; all others are handed out where they stand. What a line holds is checked before it is
+ * taken apart, so that no later code meets control characters or broken UTF-8 in a name or value.
  */
 #include "config/ini.h"
 

@@ -4,10 +4,10 @@
 #include "base/buffer.h"
 
 /*
- * Reader of settings files in systemd's form (systemd.syntax(7)): "[Section argument…]", "Key=Value",
- * comments that begin with "#" or ";" at the start of a line, and lines continued by a backslash at
- * their end, which becomes a space; comments between such lines are left out. Knows nothing of what
- * sections and keys mean. Takes any bytes.
+ * Reader of settings files in systemd's form (systemd.syntax(7)): "[Section argument…]",
+ * "Key=Value", comments that begin with "#" or ";" at the start of a line, and lines continued by a
+ * backslash at their end, which becomes a space; comments between such lines are left out. Knows
+ * nothing of what sections and keys mean. Takes any bytes.
  */
 enum {
         INI_LINE_BYTES_MAX = 65536, /* with all that continues it */
@@ -41,7 +41,7 @@ void ini_finish(struct ini *ini);
 int ini_next(struct ini *ini, struct ini_item *ret);
 
 /*
- * What makes these bytes unfit to stand in a line of a settings file, or NULL: NUL and other control
- * characters, broken UTF-8.
+ * What makes these bytes unfit to stand in a line of a settings file, or NULL: NUL and other
+ * control characters, broken UTF-8.
  */
 const char *ini_fault_of_text(struct text t);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One function a kind of setting: it reads the text and stores the value at the row's offset. A faulty
- * value changes nothing. An empty assignment puts the default back, which for lists means none; the
- * first assignment to a list replaces its default, and further ones add to it.
+ * One function a kind of setting: it reads the text and stores the value at the row's offset. A
+ * faulty value changes nothing. An empty assignment puts the default back, which for lists means
+ * none; the first assignment to a list replaces its default, and further ones add to it.
  */
 #include "config/settings-draft.h"
 
@@ -53,8 +53,8 @@ static void fault_of_word(struct assignment *a) {
         struct text value = a->value;
 
         value.size = MIN(value.size, (size_t)SHOWN_BYTES_MAX);
-        draft_fault(a->d, a->at, "%s=%.*s is unknown; write %s", a->setting->key,
-                    TEXT_ARGS(value), a->setting->form);
+        draft_fault(a->d, a->at, "%s=%.*s is unknown; write %s", a->setting->key, TEXT_ARGS(value),
+                    a->setting->form);
 }
 
 static int assign_word(struct assignment *a) {
@@ -389,7 +389,7 @@ int setting_assign(struct draft *d, struct section *s, const struct setting *set
         if (r < 0)
                 return r;
         *a.assigned = at;
-        /* an emptied list was still said to be empty; anything else is as if nothing had been said */
+        /* an emptied list of names was said to be empty; else it is as if nothing had been said */
         if (!value.size && setting->kind != SETTING_NAMES)
                 a.assigned->file = NULL;
         return 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What no single line can be blamed for is checked here, once all is read: names that two Sites want,
- * Routes without a Site, Sites that do nothing. Then the sections become the arrays of the snapshot;
- * these are made even where there were faults, as that costs less thought than not making them.
+ * What no single line can be blamed for is checked here, once all is read: names that two Sites
+ * want, Routes without a Site, Sites that do nothing. Then the sections become the arrays of the
+ * snapshot; these are made even where there were faults, as that costs less thought than not making
+ * them.
  */
 #include "config/settings-draft.h"
 

@@ -56,8 +56,8 @@ void draft_warning(struct draft *d, struct settings_origin at, const char *forma
 const char *draft_place(struct draft *d, struct settings_origin at);
 
 /*
- * The section of this title, made when it is not there yet; NULL where the title is faulty (the fault
- * is noted). Errors: -ENOMEM.
+ * The section of this title, made when it is not there yet; NULL where the title is faulty (the
+ * fault is noted). Errors: -ENOMEM.
  */
 int draft_section(struct draft *d, struct text title, struct settings_origin at,
                   struct section **ret);
@@ -66,7 +66,10 @@ int draft_section(struct draft *d, struct text title, struct settings_origin at,
 int draft_assign(struct draft *d, struct section *s, struct text key, struct text value,
                  struct settings_origin at);
 
-/* settings-assign.c: read a value by its kind to where it belongs; an empty one takes back what was said. */
+/*
+ * settings-assign.c: read a value by its kind to where it belongs; an empty one takes back what was
+ * said. Errors: -ENOMEM.
+ */
 int setting_assign(struct draft *d, struct section *s, const struct setting *setting,
                    struct text value, struct settings_origin at);
 

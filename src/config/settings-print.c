@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The snapshot is put back into the form that the rows point into, section by section, and each row is
- * written by its kind. Everything is said, defaults too: the file stands for itself.
+ * The snapshot is put back into the form that the rows point into, section by section, and each row
+ * is written by its kind. Everything is said, defaults too: the file stands for itself.
  */
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One row a setting: from it are made the reader, --print-config, emberd.conf(5) and the commented
- * emberd.conf. The rows of a section stand together, in the order in which the manual explains them.
- * Meanings are sentences of plain text, wrapped by those who show them.
+ * emberd.conf. The rows of a section stand together, in the order in which the manual explains
+ * them. Meanings are sentences of plain text, wrapped by those who show them.
  */
 #include "config/settings-table.h"
 
@@ -29,7 +29,8 @@ const struct setting settings_table[] = {
         { SECTION_SERVER, "Backend", SETTING_WORD, "auto | io_uring | epoll",
           0, "auto", 0, SERVER(backend),
           "How the kernel is asked for input and output. "
-          "\"auto\" takes io_uring where it can run, else epoll, and says in the log which and why." },
+          "\"auto\" takes io_uring where it can run, else epoll, and says in the log which "
+          "and why." },
         { SECTION_SERVER, "EpollTrigger", SETTING_CHOICE, "edge | level | oneshot",
           LOOP_TRIGGER_EDGE, "edge", LOOP_TRIGGER_ONESHOT, SERVER(trigger),
           "How the epoll backend asks for readiness, see epoll(7). "
@@ -47,8 +48,8 @@ const struct setting settings_table[] = {
           "The user to become once the sockets are open, needed when started as root by hand." },
         { SECTION_SERVER, "IdleExitSec", SETTING_TIME, "TIME",
           0, "0", DAY, SERVER(idle_exit_usec),
-          "Leave when there was nothing to do for this long; the next connection starts the service "
-          "again. "
+          "Leave when there was nothing to do for this long; the next connection starts the "
+          "service again. "
           "0 stays for good, which is right where systemd does not hold the sockets." },
         { SECTION_SERVER, "DrainSec", SETTING_TIME, "TIME",
           0, "30", DAY, SERVER(drain_usec),
@@ -112,7 +113,7 @@ const struct setting settings_table[] = {
           "As in a Site, whose Index= holds where a Route says nothing." },
         { SECTION_ROUTE, "Redirect", SETTING_REDIRECT, "STATUS URL",
           0, "", 0, ROUTE(redirect),
-          "Send the client to another URL with one of the status codes 301, 302, 303, 307 and 308." },
+          "Send the client to another URL with the status code 301, 302, 303, 307 or 308." },
         { SECTION_ROUTE, "Return", SETTING_RETURN, "STATUS [TEXT]",
           0, "", 0, ROUTE(answer),
           "Answer with a status code, and with the text if there is one." },

@@ -21,7 +21,7 @@ enum setting_kind {
         SETTING_BYTES,      /* uint64_t */
         SETTING_SWITCH,     /* bool */
         SETTING_USER,       /* char *; NULL: none */
-        SETTING_ACCESS_LOG, /* enum settings_access_log; the path goes to settings.access_log_path */
+        SETTING_ACCESS_LOG, /* enum settings_access_log, and settings.access_log_path */
         SETTING_LISTEN,     /* settings.listeners: each address adds one */
         SETTING_ADDRESS,    /* char * */
         SETTING_PATH,       /* char *: absolute */
@@ -45,8 +45,8 @@ struct setting {
 };
 
 /*
- * What the offsets point into: struct settings for Server, struct settings_listener for Listener, and
- * these two for Site and Route, whose public form says less (a Site's own root is a route).
+ * What the offsets point into: struct settings for Server, struct settings_listener for Listener,
+ * and these two for Site and Route, whose public form says less (a Site's own root is a route).
  */
 struct site_values {
         char *name;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loading: the settings file, its drop-ins, DIRECTORY, then the options, all into one draft, from which
- * the snapshot is built. The snapshot and all its strings live in one arena and die together.
+ * Loading: the settings file, its drop-ins, DIRECTORY, then the options, all into one draft, from
+ * which the snapshot is built. The snapshot and all its strings live in one arena and die together.
  */
 #include "config/settings.h"
 
@@ -136,7 +136,7 @@ static int read_drop_ins(struct draft *d, const char *file) {
         return r;
 }
 
-/* What could not stand in a file must not come in by another way, as --print-config makes a file. */
+/* What cannot stand in a file must not come in by another way: --print-config makes a file. */
 static bool check_argument(struct draft *d, struct settings_origin at, const char *what,
                            struct text value) {
         const char *fault =

@@ -5,8 +5,8 @@
 #include "loop/loop.h"
 
 /*
- * The settings: an immutable snapshot with a reference count, made whole or not at all. Times are in
- * microseconds, sizes in bytes. Strings belong to the snapshot.
+ * The settings: an immutable snapshot with a reference count, made whole or not at all. Times are
+ * in microseconds, sizes in bytes. Strings belong to the snapshot.
  */
 struct settings_origin {
         const char *file; /* a path, "command line" or "default" */
@@ -34,16 +34,16 @@ struct settings_route {
 };
 
 struct settings_site {
-        char *name;     /* a host name in lower case */
-        char **aliases; /* further names, "*.example.org" among them; NULL-ended, never NULL */
-        bool is_default;
+        char *name;      /* a host name in lower case, or as in a Host field "[2001:db8::1]" */
+        char **aliases;  /* further names, "*.example.org" among them; NULL-ended, never NULL */
+        bool is_default; /* answers for hosts that no Site names; one at most, or one alone */
         struct settings_route *routes; /* longest prefix first */
         size_t route_count;
         struct settings_origin origin;
 };
 
 struct settings_listener {
-        char *name; /* FileDescriptorName of a passed socket; for Listen= and --listen the address */
+        char *name;    /* FileDescriptorName of a passed socket; of Listen= the address */
         char *address; /* NULL: only a passed socket of that name */
         struct settings_origin origin;
 };
@@ -75,25 +75,26 @@ static inline void settings_unrefp(struct settings **s) {
         settings_unref(*s);
 }
 
-/* Where settings come from; what stands later wins. */
+/*
+ * Where settings come from, what stands later wins: the file, its drop-ins FILE.d in order of name
+ * (those that end in .conf), DIRECTORY of the command line, the options.
+ */
 struct settings_sources {
-        const char *
-                file; /* settings file; NULL: none is read. Then its drop-ins FILE.d, those that end in .conf */
+        const char *file;      /* NULL: none is read */
         bool file_is_optional; /* the default file need not exist */
-        const char *
-                directory; /* DIRECTORY of the command line: a default Site with this root; or NULL */
-        char **options; /* "Section.Key=Value" of -o, and what -l, -b, -w stand for; NULL-ended or NULL */
+        const char *directory; /* makes Site localhost, the default one, with this root; or NULL */
+        char **options;        /* "Section.Key=Value", in order; NULL-ended, or NULL */
 };
 
 /*
- * Read all settings. Every fault found is written to `faults` as a line "FILE:LINE: what\n" with what
- * to do about it; warnings too, which begin "warning: " behind the place and do not fail.
+ * Read all settings. Every fault found is written to `faults` as a line "FILE:LINE: what\n" with
+ * what to do about it; warnings too, which begin "warning: " behind the place and do not fail.
  * Errors: -EBADMSG: there were faults, no settings are made; -ENOMEM.
  */
 int settings_load(const struct settings_sources *sources, struct buffer *faults,
                   struct settings **ret);
 
-/* The settings in force in the form of a settings file that gives the same settings. Errors: -ENOMEM. */
+/* In the form of a settings file that gives the same settings. Errors: -ENOMEM. */
 int settings_print(const struct settings *s, struct buffer *to);
 
 /* Every setting, for the manual page and for emberd.conf: one call a row, in the table's order. */
@@ -104,4 +105,6 @@ struct settings_row {
         const char *initial; /* the default, as written in a file; "" for none */
         const char *meaning; /* a sentence */
 };
-const struct settings_row *settings_row_at(size_t index); /* NULL past the last */
+
+/* NULL past the last. What it gives is overwritten by the next call of the same thread. */
+const struct settings_row *settings_row_at(size_t index);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each form is read by one function that looks at the whole text; nothing here allocates or knows of
- * sections. Times and sizes are added up with checks of overflow, as their bounds are checked later.
+ * Each form is read by one function that looks at the whole text; nothing here allocates or knows
+ * of sections. Times and sizes are added up with checks of overflow, as their bounds are checked
+ * later.
  */
 #include "config/values.h"
 

@@ -33,9 +33,9 @@ int value_switch(struct text t, bool *ret);
 const char *value_address_fault(struct text t);
 
 /*
- * A host name, in lower case and without a dot at its end, to `out` of HOST_BYTES_MAX + 1 bytes; also
- * an address as in a Host field ("192.0.2.1", "[2001:db8::1]", the latter in RFC 5952's form), and
- * with `wildcard` allowed "*.example.org".
+ * A host name, in lower case and without a dot at its end, to `out` of HOST_BYTES_MAX + 1 bytes;
+ * also an address as in a Host field ("192.0.2.1", "[2001:db8::1]", the latter in RFC 5952's form),
+ * and with `wildcard` allowed "*.example.org".
  */
 const char *value_host(struct text t, bool wildcard, char *out);
 

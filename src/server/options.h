@@ -21,7 +21,7 @@ struct options {
         bool listen_given; /* --listen was, which goes with no passed socket */
         const char *directory; /* NULL: none was named */
         enum log_level log_level;
-        char **settings; /* "Section.Key=Value" in order, NULL-ended, for settings_sources.options */
+        char **settings; /* "Section.Key=Value" in order, NULL-ended: settings_sources.options */
         size_t setting_count;
 };
 
@@ -29,7 +29,8 @@ enum { OPTIONS_FAULT_BYTES = 256 };
 
 /*
  * Read the command line. `*ret` needs options_finish() after success only.
- * Errors: -EINVAL: wrong usage, said in `fault` as one line without its end (exit status 64); -ENOMEM.
+ * Errors: -EINVAL: wrong usage, said in `fault` as one line without its end (exit status 64);
+ * -ENOMEM.
  */
 int options_parse(int argc, char **argv, char fault[static OPTIONS_FAULT_BYTES],
                   struct options *ret);
