@@ -84,7 +84,10 @@ void log_write(enum log_level level, const char *format, ...) {
                 n = snprintf(line, sizeof(line), "emberd: ");
         n += (int)escape_into(line + n, sizeof(line) - (size_t)n - 1, text);
         line[n++] = '\n';
-        /* one write, so that lines of several threads do not mix; nobody is left to tell of a failure */
+        /*
+         * one write, so that lines of several threads do not mix; nobody is left to tell of a
+         * failure
+         */
         (void)!write(STDERR_FILENO, line, (size_t)n);
         errno = saved;
 }

@@ -31,17 +31,16 @@
                 _value;                      \
         })
 
-#define MIN(a, b)                       \
-        ({                              \
-                __typeof__(a) _a = (a); \
-                __typeof__(b) _b = (b); \
-                _a < _b ? _a : _b;      \
-        })
-#define MAX(a, b)                       \
-        ({                              \
-                __typeof__(a) _a = (a); \
-                __typeof__(b) _b = (b); \
-                _a > _b ? _a : _b;      \
+/* The counter makes the names differ where one stands within another. */
+#define MIN(a, b)         _LESSER(__COUNTER__, a, b)
+#define MAX(a, b)         _GREATER(__COUNTER__, a, b)
+#define _LESSER(n, a, b)  _CHOOSE(n, a, b, <)
+#define _GREATER(n, a, b) _CHOOSE(n, a, b, >)
+#define _CHOOSE(n, a, b, o)                    \
+        ({                                     \
+                __typeof__(a) _a##n = (a);     \
+                __typeof__(b) _b##n = (b);     \
+                _a##n o _b##n ? _a##n : _b##n; \
         })
 
 /* Defines `name_freep()` for `_cleanup_()`, from a `name_free()` that accepts NULL. */

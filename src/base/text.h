@@ -5,7 +5,9 @@
 
 #include <string.h>
 
-/* A borrowed run of bytes; not ended by a NUL, and may hold any byte. `data` may be NULL if empty. */
+/*
+ * A borrowed run of bytes; not ended by a NUL, and may hold any byte. `data` may be NULL if empty.
+ */
 struct text {
         const char *data;
         size_t size;

@@ -1,1 +1,359 @@
 /* SPDX-License-Identifier: MIT */
+#include "server/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/invariant.h"
+#include "base/log.h"
+#include "server/listeners.h"
+
+/*
+ * A worker's life: worker_main() makes the loop and what hangs on it, runs it until it has been
+ * told to leave and the last connection is gone, and takes everything apart again. In between the
+ * supervisor's commands arrive as messages of the loop, one after the other, in order.
+ */
+
+enum { FILES_CACHE_BYTES_MAX = 16 * 1024 * 1024 }; /* bodies held in memory by one worker */
+
+/* Listeners taken together; freed when the loop has let go of the last. */
+struct worker_listeners {
+        struct worker *worker;
+        struct listener_set *set;
+        size_t count, alive;
+        struct loop_listener listeners[];
+};
+
+static struct worker *worker_of_conns(struct conn_set *set) {
+        return container_of(set, struct worker, conns);
+}
+
+static void worker_poke(const struct worker *worker) {
+        uint64_t one = 1;
+
+        /* an eventfd whose counter is full wakes its reader just the same */
+        (void)!write(worker->poke_fd, &one, sizeof(one));
+}
+
+/* ---- exchanges: what the sessions ask ---- */
+
+static void worker_note_activity(struct worker *w) {
+        counter_set(&w->figures.active_usec, loop_now_usec(w->loop));
+        if (unlikely(atomic_load_explicit(w->poke_on_activity, memory_order_relaxed)) &&
+            atomic_exchange(w->poke_on_activity, false))
+                worker_poke(w);
+}
+
+static void no_site_start(struct exchange *x) {
+        exchange_refuse(x, 404, (struct text){});
+}
+
+/* For hosts that no site names. */
+static const struct exchange_handler no_site_handler = {
+        .name = "no-site",
+        .start = no_site_start,
+};
+
+static void worker_route(struct http_session *s, struct exchange *x) {
+        struct worker *w = worker_of_context(s->context);
+        const struct handler_route *route = snapshot_route(w->snapshot, &x->request);
+
+        x->handler = route ? route->handler : &no_site_handler;
+        x->route = route;
+        x->worker = &w->handlers;
+        x->owner = w->snapshot;
+        w->snapshot->uses[w->index].exchanges++;
+        counter_add(&w->figures.exchanges, 1);
+        worker_note_activity(w);
+}
+
+/* The last exchange that used an older snapshot is over, or there was none. */
+static void worker_let_go(struct worker *w, struct snapshot *s) {
+        files_cache_drop(w->handlers.files); /* entries know their route by its address */
+        held_let_go(&s->held);
+        worker_poke(w);
+}
+
+static void worker_exchange_finished(struct http_session *s, struct exchange *x) {
+        struct worker *w = worker_of_context(s->context);
+        struct snapshot *snapshot = x->owner;
+
+        counter_add(&w->figures.requests, 1);
+        if (access_log_is_on(&w->log)) {
+                char peer[CONN_PEER_BYTES];
+
+                conn_peer_name(s, peer);
+                access_log_add(&w->log, x, peer);
+        }
+        if (!snapshot) /* refused before it was routed */
+                return;
+        counter_add(&w->figures.exchanges, UINT64_MAX);
+        worker_note_activity(w);
+        if (--snapshot->uses[w->index].exchanges == 0 && snapshot != w->snapshot)
+                worker_let_go(w, snapshot);
+}
+
+/* ---- listening ---- */
+
+static bool worker_is_full(const struct worker *w) {
+        return w->conns.count >= w->conns.limits.conns_max && list_is_empty(&w->conns.idle);
+}
+
+static void worker_listen_as_fits(struct worker *w) {
+        bool accepting = !w->paused && !w->draining && !worker_is_full(w);
+
+        for (size_t i = 0; w->listeners && i < w->listeners->count; i++) {
+                struct loop_listener *l = &w->listeners->listeners[i];
+
+                if (accepting && l->paused)
+                        loop_listener_resume(l);
+                if (!accepting && !l->paused)
+                        loop_listener_pause(l);
+        }
+}
+
+static struct worker *worker_of_listener(struct loop_listener *l) {
+        return ((struct worker_listeners *)l->owner)->worker;
+}
+
+static void worker_accepted(struct loop_listener *l, int fd, const struct sockaddr *address,
+                            socklen_t size) {
+        struct worker *w = worker_of_listener(l);
+
+        if (conn_accept(&w->conns, fd, address, size) < 0)
+                log_warning("a connection was dropped: out of memory");
+        if (unlikely(worker_is_full(w)))
+                worker_listen_as_fits(w);
+}
+
+static void worker_accept_trouble(struct loop_listener *l, int error) {
+        struct worker *w = worker_of_listener(l);
+
+        if (error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM)
+                log_warning("cannot accept connections for a moment: %s%s", strerror(-error),
+                            conn_set_evict(&w->conns) ? "; the longest idle one was ended" : "");
+        else
+                log_error("a listening socket is broken: %s; restart emberd to open it again",
+                          strerror(-error));
+}
+
+static void worker_leave_if_done(struct worker *w) {
+        if (w->draining && w->conns.count == 0 && w->listening == 0)
+                loop_stop(w->loop);
+}
+
+static void worker_conns_gone(struct conn_set *set) {
+        struct worker *w = worker_of_conns(set);
+
+        if (w->conns.count + 1 == w->conns.limits.conns_max)
+                worker_listen_as_fits(w);
+        worker_leave_if_done(w);
+}
+
+static void worker_conn_broken(struct conn_set *set, const char *peer) {
+        log_error("connection of %s ended: a bug of emberd's at %s; please report it", peer,
+                  invariant_broken_at());
+}
+
+static void worker_listener_stopped(struct loop_listener *l) {
+        struct worker_listeners *all = l->owner;
+        struct worker *w = all->worker;
+
+        if (--all->alive > 0)
+                return;
+        held_let_go(&all->set->held);
+        free(all);
+        w->listening--;
+        worker_poke(w);
+        worker_leave_if_done(w);
+}
+
+static void worker_stop_listening(struct worker *w) {
+        struct worker_listeners *all = take_ptr(w->listeners);
+
+        for (size_t i = 0; all && i < all->count; i++)
+                loop_listener_stop(&all->listeners[i], worker_listener_stopped);
+}
+
+static void worker_take_listeners(struct worker *w, struct listener_set *set) {
+        struct worker_listeners *all;
+
+        worker_stop_listening(w);
+        all = calloc(1, sizeof(*all) + set->count * sizeof(all->listeners[0]));
+        if (!all || !set->count) {
+                if (!all)
+                        log_error("worker %u does not accept connections: out of memory", w->index);
+                free(all);
+                held_let_go(&set->held);
+                return;
+        }
+        *all = (struct worker_listeners){ w, set, set->count, set->count };
+        for (size_t i = 0; i < set->count; i++) {
+                loop_listen(w->loop, &all->listeners[i], set->listeners[i]->fd, w->shares_listeners,
+                            worker_accepted, worker_accept_trouble);
+                all->listeners[i].owner = all;
+        }
+        w->listeners = all;
+        w->listening++;
+        worker_listen_as_fits(w);
+}
+
+/* ---- commands ---- */
+
+static void worker_apply_settings(struct worker *w) {
+        const struct settings *settings = w->snapshot->settings;
+
+        w->http.limits = (struct http_limits){
+                .head_bytes_max = settings->head_bytes_max,
+                .body_bytes_max = settings->body_bytes_max,
+        };
+        w->conns.limits = (struct conn_limits){
+                .head_timeout_usec = settings->head_timeout_usec,
+                .body_timeout_usec = settings->body_timeout_usec,
+                .keep_alive_usec = settings->keep_alive_usec,
+                .send_timeout_usec = settings->send_timeout_usec,
+                .conns_max = w->options.sockets_max,
+        };
+}
+
+static void worker_take_snapshot(struct worker *w, struct snapshot *s) {
+        struct snapshot *old = w->snapshot;
+
+        w->snapshot = s;
+        worker_apply_settings(w);
+        if (old->uses[w->index].exchanges == 0)
+                worker_let_go(w, old);
+}
+
+static void worker_drain(struct worker *w) {
+        w->draining = true;
+        w->http.draining = true;
+        worker_stop_listening(w);
+        conn_set_drain(&w->conns);
+        worker_leave_if_done(w);
+}
+
+static void worker_do(struct worker *w, const struct worker_command *command) {
+        switch (command->kind) {
+        case WORKER_TAKE_SNAPSHOT: worker_take_snapshot(w, command->snapshot); break;
+        case WORKER_TAKE_LISTENERS: worker_take_listeners(w, command->listeners); break;
+        case WORKER_TAKE_SOCKET:
+                if (conn_accept(&w->conns, command->socket.fd,
+                                (const struct sockaddr *)&command->socket.address,
+                                command->socket.address_size) < 0)
+                        log_warning("a connection was dropped: out of memory");
+                break;
+        case WORKER_PAUSE:
+                w->paused = true;
+                worker_listen_as_fits(w);
+                atomic_store(&w->was_busy, conn_set_is_busy(&w->conns));
+                break;
+        case WORKER_RESUME:
+                w->paused = false;
+                worker_listen_as_fits(w);
+                break;
+        case WORKER_DRAIN: worker_drain(w); break;
+        case WORKER_ABORT:
+                worker_drain(w);
+                conn_set_abort(&w->conns);
+                break;
+        case WORKER_TAKE_LOG: access_log_set_target(&w->log, command->log); break;
+        case WORKER_PING: break;
+        }
+}
+
+static void worker_command_run(struct loop_message *message) {
+        struct worker_command *command = container_of(message, struct worker_command, message);
+        struct worker *w = command->worker;
+
+        worker_do(w, command);
+        atomic_store(&w->done_sequence, command->sequence);
+        free(command);
+        worker_poke(w);
+}
+
+bool worker_send(struct worker *worker, struct worker_command *command) {
+        bool open;
+
+        command->worker = worker;
+        command->message.run = worker_command_run;
+        pthread_mutex_lock(&worker->lock);
+        open = worker->loop && !worker->closing;
+        if (open)
+                loop_post(worker->loop, &command->message);
+        pthread_mutex_unlock(&worker->lock);
+        return open;
+}
+
+/* ---- the thread ---- */
+
+static int worker_open(struct worker *w) {
+        int r = loop_new(w->backend, &w->options, &w->loop);
+
+        if (r < 0)
+                return r;
+        w->handlers.loop = w->loop;
+        w->handlers.real_usec = clock_real_usec;
+        r = files_cache_new(w->loop, FILES_CACHE_BYTES_MAX, &w->handlers.files);
+        if (r < 0) {
+                w->loop = loop_free(w->loop);
+                return r;
+        }
+        http_context_init(&w->http, loop_clock(w->loop));
+        w->http.route = worker_route;
+        w->http.finished = worker_exchange_finished;
+        access_log_init(&w->log, w->loop, &w->figures.log_dropped);
+        conn_set_init(&w->conns, w->loop, &w->http);
+        w->conns.count_shown = &w->figures.connections;
+        w->conns.gone = worker_conns_gone;
+        w->conns.broken = worker_conn_broken;
+        worker_apply_settings(w);
+        return 0;
+}
+
+/* Jobs of exchanges that were given up may still be with the pool: they come home first. */
+static void worker_close(struct worker *w) {
+        pthread_mutex_lock(&w->lock);
+        w->closing = true;
+        pthread_mutex_unlock(&w->lock);
+        while (!loop_is_quiet(w->loop) && loop_turn(w->loop, USEC_INFINITY) >= 0)
+                ;
+        access_log_finish(&w->log);
+        conn_set_finish(&w->conns);
+        http_context_finish(&w->http);
+        w->handlers.files = files_cache_free(w->handlers.files);
+        w->loop = loop_free(w->loop);
+}
+
+static void *worker_main(void *data) {
+        struct worker *w = data;
+        char name[16];
+
+        snprintf(name, sizeof(name), "worker-%u", w->index);
+        pthread_setname_np(pthread_self(), name);
+        w->result = worker_open(w);
+        if (w->result == 0) {
+                atomic_store(&w->started, true);
+                worker_poke(w);
+                w->result = loop_run(w->loop);
+                if (w->result == 0)
+                        worker_close(w);
+        }
+        atomic_store(&w->ended, true);
+        worker_poke(w);
+        return NULL;
+}
+
+int worker_start(struct worker *worker) {
+        int r = pthread_create(&worker->thread, NULL, worker_main, worker);
+
+        if (r)
+                return -r;
+        worker->thread_started = true;
+        return 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "http/session.h"
+#include "loop/loop.h"
+
+/*
+ * A connection owns a socket, a protocol's session and the deadlines; the exchanges on it belong to
+ * the session. Everything here runs on the worker's thread.
+ */
+
+/* The deadlines of connections, in microseconds; from the settings in force. */
+struct conn_limits {
+        uint64_t head_timeout_usec, body_timeout_usec, keep_alive_usec, send_timeout_usec;
+        unsigned conns_max;
+};
+
+/* The connections of one worker. */
+struct conn_set {
+        struct loop *loop;
+        struct http_context *http;
+        struct conn_limits limits;
+        struct pool conns, outputs;
+        struct list idle; /* between requests; the longest idle first */
+        struct list busy;
+        unsigned count;
+        bool draining;
+        counter *count_shown; /* where others read `count` */
+        /* A connection is gone; its memory too. */
+        void (*gone)(struct conn_set *set);
+        /* A broken invariant ended a connection (base/invariant.h); `peer` is its address. */
+        void (*broken)(struct conn_set *set, const char *peer);
+};
+
+void conn_set_init(struct conn_set *set, struct loop *loop, struct http_context *http);
+void conn_set_finish(struct conn_set *set); /* no connection is left */
+
+/*
+ * Serve an accepted descriptor, which is taken over also on failure. Past limits.conns_max the
+ * longest idle connection is ended for it; where none is idle the caller stops accepting. Errors:
+ * -ENOMEM.
+ */
+int conn_accept(struct conn_set *set, int fd, const struct sockaddr *address, socklen_t size);
+
+/* End the longest idle connection, to win its descriptor. False: none is idle. */
+bool conn_set_evict(struct conn_set *set);
+
+/*
+ * From now on answers are the last of their connections; connections between two requests end, and
+ * those that have not sent anything have a second to do so.
+ */
+void conn_set_drain(struct conn_set *set);
+
+/* End all connections as they are. */
+void conn_set_abort(struct conn_set *set);
+
+/* Is any exchange under way? */
+bool conn_set_is_busy(const struct conn_set *set);
+
+/* "192.0.2.1", "2001:db8::1", "unix", "vsock:3": the peer of the connection that carries `s`. */
+enum { CONN_PEER_BYTES = 64 };
+void conn_peer_name(const struct http_session *s, char out[static CONN_PEER_BYTES]);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/supervisor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "systemd/notify.h"
+
+/*
+ * What happens by the clock: leaving when idle, feeding the watchdog, telling the status.
+ *
+ * Leaving has two phases, so that no connection is lost. First all workers stop accepting and say
+ * whether anything is under way. Then this thread accepts what has arrived in between, until none
+ * waits: if there was none, all leave (systemd's copy of the socket starts the next emberd); if
+ * there was one, it is handed to a worker and all go on.
+ *
+ * The workers keep the time of their last exchange, and poke only when asked: an idle process wakes
+ * once, when its time is over.
+ */
+
+#define FAULTY_IDLE_USEC \
+        (3 * USEC_PER_SEC) /* with settings that cannot be used (DESIGN: a few seconds) */
+
+static uint64_t idle_limit_usec(const struct supervisor *s) {
+        if (!s->sockets_were_passed)
+                return 0; /* nobody would start it again */
+        return s->settings_are_faulty ? FAULTY_IDLE_USEC : s->settings->idle_exit_usec;
+}
+
+static bool workers_are_busy(const struct supervisor *s) {
+        for (unsigned i = 0; i < s->worker_count; i++)
+                if (counter_read(&s->workers[i].figures.exchanges))
+                        return true;
+        return false;
+}
+
+static uint64_t last_activity_usec(const struct supervisor *s) {
+        uint64_t last = 0;
+
+        for (unsigned i = 0; i < s->worker_count; i++)
+                last = MAX(last, counter_read(&s->workers[i].figures.active_usec));
+        return last;
+}
+
+/* Everything has stopped accepting. Leave, or go on? */
+static void idle_decide(struct supervisor *s, uint64_t now_usec) {
+        struct worker_command socket = { .kind = WORKER_TAKE_SOCKET };
+        bool busy = workers_are_busy(s) || now_usec - last_activity_usec(s) < idle_limit_usec(s);
+        unsigned next = 0;
+        int fd;
+
+        for (unsigned i = 0; i < s->worker_count; i++)
+                busy |= atomic_load(&s->workers[i].was_busy);
+        while ((fd = listener_set_accept(s->listeners, &socket.socket.address,
+                                         &socket.socket.address_size)) >= 0) {
+                socket.socket.fd = fd;
+                busy = true;
+                /* without memory for the command there is none to serve the connection either */
+                if (!supervisor_tell(s, next++ % s->worker_count, &socket))
+                        fd_close(fd);
+        }
+        if (!busy) {
+                log_info("idle for %" PRIu64 " s: leaving", idle_limit_usec(s) / USEC_PER_SEC);
+                supervisor_drain(s);
+                return;
+        }
+        s->state = SUPERVISOR_RUNNING;
+        supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_RESUME });
+}
+
+uint64_t supervisor_idle_step(struct supervisor *s, uint64_t now_usec) {
+        uint64_t limit = idle_limit_usec(s), due;
+
+        if (s->state == SUPERVISOR_PAUSING && supervisor_all_did(s, s->pause_sequence))
+                idle_decide(s, now_usec);
+        if (s->state != SUPERVISOR_RUNNING || !limit)
+                return USEC_INFINITY;
+        if (workers_are_busy(s))
+                return now_usec + limit; /* from the end of what is under way, at the earliest */
+        due = last_activity_usec(s) + limit;
+        if (now_usec < due)
+                return due;
+        s->state = SUPERVISOR_PAUSING;
+        if (!supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_PAUSE })) {
+                s->state = SUPERVISOR_RUNNING;
+                supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_RESUME });
+                return now_usec + limit;
+        }
+        s->pause_sequence = s->sequence;
+        return USEC_INFINITY;
+}
+
+uint64_t supervisor_watchdog_step(struct supervisor *s, uint64_t now_usec) {
+        if (!s->watchdog_usec)
+                return USEC_INFINITY;
+        if (now_usec < s->watchdog_next_usec)
+                return s->watchdog_next_usec;
+        /*
+         * fed for the last round only if every loop has turned since; else it starves, as it should
+         */
+        if (supervisor_all_did(s, s->watchdog_sequence))
+                (void)notify_send("WATCHDOG=1");
+        if (supervisor_all_did(s, s->watchdog_sequence) &&
+            supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_PING }))
+                s->watchdog_sequence = s->sequence;
+        s->watchdog_next_usec = now_usec + s->watchdog_usec / 3;
+        return s->watchdog_next_usec;
+}
+
+uint64_t supervisor_status_step(struct supervisor *s, uint64_t now_usec) {
+        uint64_t requests = 0, connections = 0;
+
+        if (!s->status_wanted || s->state == SUPERVISOR_DRAINING || s->reloading)
+                return USEC_INFINITY;
+        if (now_usec < s->status_next_usec)
+                return s->status_next_usec;
+        for (unsigned i = 0; i < s->worker_count; i++) {
+                requests += counter_read(&s->workers[i].figures.requests);
+                connections += counter_read(&s->workers[i].figures.connections);
+        }
+        s->status_next_usec = now_usec + USEC_PER_SEC;
+        if (requests == s->status_requests) {
+                /* nothing to tell: sleep until a worker pokes at its next request */
+                atomic_store(&s->poke_on_activity, true);
+                return USEC_INFINITY;
+        }
+        s->status_requests = requests;
+        (void)notify_send("STATUS=%s%" PRIu64 " requests, %" PRIu64 " connections, %s, %u worker%s",
+                          s->status_note, requests, connections, loop_backend_title(s->backend),
+                          s->worker_count, s->worker_count == 1 ? "" : "s");
+        return s->status_next_usec;
+}

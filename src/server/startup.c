@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/supervisor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "server/privileges.h"
+#include "systemd/activation.h"
+#include "systemd/notify.h"
+
+/*
+ * From nothing to serving, in the order that safety asks for: signals are blocked before any thread
+ * exists, sockets and the log are opened while there are privileges, everything else (roots, rings)
+ * after they are gone.
+ */
+
+enum {
+        POOL_THREADS_MAX = 4,      /* for what may block; a guess */
+        FILES_RESERVED = 64,       /* descriptors that are neither connections nor cached files */
+        FILES_CACHED_MAX = 512,    /* descriptors that a worker's cache of files may hold */
+        FILES_UNLIMITED = 1 << 20, /* "no limit" of open files: enough for anybody */
+};
+
+static int signals_open(struct supervisor *s) {
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        sigaddset(&set, SIGUSR1);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return -errno;
+        signal(SIGPIPE, SIG_IGN); /* sendfile(2) has no MSG_NOSIGNAL */
+        s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        s->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        return s->signal_fd < 0 || s->poke_fd < 0 ? -errno : 0;
+}
+
+/* ---- settings and sockets ---- */
+
+static int take_passed_sockets(struct supervisor *s) {
+        struct activation_socket *sockets = NULL;
+        size_t count = 0, refused = 0;
+        int r = activation_take(&sockets, &count, &refused);
+
+        if (r < 0) {
+                log_error("cannot take the sockets that systemd passed: %s", strerror(-r));
+                return EXIT_SYSTEM;
+        }
+        if (refused)
+                log_warning("%zu of the descriptors passed are no listening stream sockets; they "
+                            "were closed",
+                            refused);
+        if (count && s->start->listen_given) {
+                log_error("sockets were passed in, and --listen was given: leave --listen out, or "
+                          "start emberd without a socket unit");
+                r = EXIT_USAGE;
+        } else if (count) {
+                s->sockets_were_passed = true;
+                r = listener_set_new_passed(sockets, count, &s->listeners) < 0 ? EXIT_SYSTEM : 0;
+        }
+        activation_free(sockets, count);
+        return r;
+}
+
+static bool nothing_was_asked_for(const struct supervisor *s) {
+        const struct settings_sources *from = &s->start->sources;
+
+        return !s->sockets_were_passed && !from->directory && from->file &&
+               from->file_is_optional && access(from->file, F_OK) < 0 &&
+               !(from->options && from->options[0]);
+}
+
+/* Faulty settings under systemd do not end in a loop of deaths: emberd answers 503 and says why. */
+static int load_settings(struct supervisor *s) {
+        static const struct settings_sources none = {};
+        _cleanup_(buffer_finish)
+        struct buffer faults = {};
+
+        if (nothing_was_asked_for(s)) {
+                log_error("nothing to serve: give a DIRECTORY, as in 'emberd .', or write %s (see "
+                          "emberd.conf(5))",
+                          s->start->sources.file);
+                return EXIT_SETTINGS;
+        }
+        if (supervisor_load_settings(s, &s->settings) == 0)
+                return 0;
+        if (!s->sockets_were_passed)
+                return EXIT_SETTINGS;
+        s->settings_are_faulty = true;
+        return settings_load(&none, &faults, &s->settings) < 0 ? EXIT_SETTINGS : 0;
+}
+
+static int open_listeners(struct supervisor *s) {
+        char reason[LISTENER_REASON_BYTES];
+        char bound[LISTENER_ADDRESS_BYTES];
+
+        if (!s->listeners) {
+                int r = listener_set_open(s->settings, NULL, reason, &s->listeners);
+
+                if (r < 0) {
+                        log_error("%s", reason);
+                        return r == -EINVAL ? EXIT_SETTINGS : EXIT_SYSTEM;
+                }
+                if (s->settings->idle_exit_usec)
+                        log_notice("IdleExitSec= has no effect: nobody passed a socket, so nobody "
+                                   "would start emberd again");
+        }
+        for (size_t i = 0; i < s->listeners->count; i++) {
+                listener_bound_name(s->listeners->listeners[i]->fd, bound);
+                log_info("listening on %s (%s)", bound, s->listeners->listeners[i]->name);
+        }
+        return 0;
+}
+
+static int open_log(struct supervisor *s) {
+        int r = log_target_new(s->settings, log_is_journal(), &s->log);
+
+        if (r < 0)
+                log_error("AccessLog=%s cannot be opened: %s; name a file that emberd may write",
+                          s->settings->access_log_path, strerror(-r));
+        return r < 0 ? EXIT_SETTINGS : 0;
+}
+
+static int drop_privileges(struct supervisor *s) {
+        const char *user = s->settings->user;
+        int r;
+
+        if (geteuid() != 0) {
+                if (user)
+                        log_debug("User=%s has no effect: not started as root", user);
+                return 0;
+        }
+        if (!user) {
+                log_warning("running as root: set User= to a user without privileges, as in "
+                            "-o Server.User=www-data");
+                return 0;
+        }
+        r = privileges_drop(user);
+        if (r < 0)
+                log_error("User=%s: %s", user,
+                          r == -ESRCH ? "there is no such user; create it or "
+                                        "name another"
+                                      : strerror(-r));
+        return r == -ESRCH ? EXIT_SETTINGS : r < 0 ? EXIT_SYSTEM : 0;
+}
+
+static int make_snapshot(struct supervisor *s) {
+        _cleanup_(buffer_finish)
+        struct buffer faults = {};
+        int r = -EINVAL;
+
+        if (!s->settings_are_faulty)
+                r = snapshot_new(s->settings, s->worker_count, &faults, &s->snapshot);
+        if (r == 0)
+                return 0;
+        if (!s->settings_are_faulty) {
+                struct text rest = buffer_text(&faults), line;
+
+                while (text_next_word(&rest, "\n", &line)) {
+                        log_error("%.*s", TEXT_ARGS(line));
+                        if (!s->status_note[0])
+                                snprintf(s->status_note, sizeof(s->status_note),
+                                         "Faulty settings: %.*s; ", TEXT_ARGS(line));
+                }
+                if (!s->sockets_were_passed)
+                        return EXIT_SETTINGS;
+                s->settings_are_faulty = true;
+        }
+        if (snapshot_new_unusable(s->settings, s->worker_count, &s->snapshot) < 0)
+                return EXIT_SYSTEM;
+        log_error("answering 503 to everything until the settings are mended");
+        return 0;
+}
+
+/* ---- the backend and the workers ---- */
+
+static int choose_backend(struct supervisor *s) {
+        const char *wanted = s->settings->backend;
+
+        if (strcmp(wanted, "auto") != 0) {
+                s->backend = loop_backend_find(wanted);
+                if (!s->backend) {
+                        log_error("Backend=%s was not built in", wanted);
+                        return EXIT_SYSTEM;
+                }
+                if (loop_backend_check(s->backend, s->backend_reason) < 0) {
+                        log_error("Backend=%s cannot be had: %s", wanted, s->backend_reason);
+                        return EXIT_SYSTEM;
+                }
+                s->backend_reason[0] = '\0';
+                return 0;
+        }
+        for (size_t i = 0; loop_backends[i]; i++) {
+                char reason[LOOP_REASON_BYTES];
+
+                if (loop_backend_check(loop_backends[i], reason) == 0) {
+                        s->backend = loop_backends[i];
+                        break;
+                }
+                memcpy(s->backend_reason, reason, sizeof(reason));
+        }
+        if (!s->backend)
+                log_error("no backend can run here: %s", s->backend_reason);
+        return s->backend ? 0 : EXIT_SYSTEM;
+}
+
+/* As many workers as there are processors that this process may run on. */
+static unsigned count_workers(const struct supervisor *s) {
+        cpu_set_t set;
+
+        if (s->settings_are_faulty)
+                return 1;
+        if (s->settings->workers)
+                return s->settings->workers;
+        if (sched_getaffinity(0, sizeof(set), &set) < 0)
+                return 1;
+        return (unsigned)MIN(MAX(CPU_COUNT(&set), 1), (int)WORKERS_MAX);
+}
+
+static unsigned conns_per_worker(const struct supervisor *s, uint64_t files_max) {
+        uint64_t reserved = FILES_RESERVED + (uint64_t)s->worker_count * FILES_CACHED_MAX;
+        uint64_t most;
+
+        files_max = MIN(files_max, (uint64_t)FILES_UNLIMITED);
+        most = files_max > reserved * 2 ? files_max - reserved : files_max / 2;
+        if (s->settings->connections_max)
+                most = MIN(most, (uint64_t)s->settings->connections_max);
+        return (unsigned)MAX(most / s->worker_count, (uint64_t)1);
+}
+
+static void worker_prepare(struct supervisor *s, unsigned index, unsigned conns_max) {
+        struct worker *w = &s->workers[index];
+
+        *w = (struct worker){
+                .index = index,
+                .backend = s->backend,
+                .options = { .trigger = s->settings->trigger,
+                             .sockets_max = conns_max,
+                             .pool = s->pool },
+                .shares_listeners = s->worker_count > 1,
+                .poke_fd = s->poke_fd,
+                .poke_on_activity = &s->poke_on_activity,
+                .snapshot = s->snapshot,
+        };
+        pthread_mutex_init(&w->lock, NULL);
+        counter_set(&w->figures.active_usec, clock_monotonic_usec());
+}
+
+static void wait_for_poke(struct supervisor *s) {
+        struct pollfd p = { .fd = s->poke_fd, .events = POLLIN };
+        uint64_t pokes;
+
+        if (poll(&p, 1, -1) > 0)
+                (void)!read(s->poke_fd, &pokes, sizeof(pokes));
+}
+
+/* 0, or why one of them could not start; then none runs. */
+static int start_workers(struct supervisor *s, unsigned conns_max) {
+        int result = 0;
+
+        for (unsigned i = 0; i < s->worker_count; i++)
+                worker_prepare(s, i, conns_max);
+        for (unsigned i = 0; i < s->worker_count && result == 0; i++) {
+                struct worker *w = &s->workers[i];
+
+                result = worker_start(w);
+                while (result == 0 && !atomic_load(&w->started) && !atomic_load(&w->ended))
+                        wait_for_poke(s);
+                if (result == 0 && atomic_load(&w->ended))
+                        result = w->result;
+        }
+        if (result == 0)
+                return 0;
+        for (unsigned i = 0; i < s->worker_count; i++) {
+                struct worker *w = &s->workers[i];
+
+                if (!w->thread_started)
+                        continue;
+                if (atomic_load(&w->started))
+                        supervisor_tell(s, i, &(struct worker_command){ .kind = WORKER_DRAIN });
+                pthread_join(w->thread, NULL);
+                w->thread_started = false;
+        }
+        return result;
+}
+
+static int run_workers(struct supervisor *s, uint64_t files_max) {
+        unsigned conns_max = conns_per_worker(s, files_max);
+        const struct loop_backend *epoll = loop_backend_find("epoll");
+        int r;
+
+        s->workers = aligned_alloc(64, (s->worker_count * sizeof(*s->workers) + 63) / 64 * 64);
+        if (!s->workers) {
+                log_error("cannot start: out of memory");
+                return EXIT_SYSTEM;
+        }
+        r = start_workers(s, conns_max);
+        if (r < 0 && epoll && s->backend != epoll && strcmp(s->settings->backend, "auto") == 0) {
+                /* one backend for the whole process, never a mixture (DESIGN) */
+                snprintf(s->backend_reason, sizeof(s->backend_reason), "a worker's ring: %s",
+                         strerror(-r));
+                s->backend = epoll;
+                r = start_workers(s, conns_max);
+        }
+        if (r < 0) {
+                log_error("cannot start %u workers on %s: %s", s->worker_count,
+                          loop_backend_title(s->backend), strerror(-r));
+                s->worker_count = 0;
+                return EXIT_SYSTEM;
+        }
+        s->log->held.by = s->listeners->held.by = s->worker_count;
+        supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_TAKE_LOG, .log = s->log });
+        supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_TAKE_LISTENERS,
+                                                         .listeners = s->listeners });
+        return 0;
+}
+
+static void tell_ready(struct supervisor *s) {
+        log_info("serving with %s and %u worker%s%s%s", loop_backend_title(s->backend),
+                 s->worker_count, s->worker_count == 1 ? "" : "s",
+                 s->backend_reason[0] ? "; not with io_uring: " : "", s->backend_reason);
+        s->status_wanted = notify_is_wanted();
+        s->status_requests = UINT64_MAX;
+        s->status_next_usec = clock_monotonic_usec() + USEC_PER_SEC;
+        s->watchdog_usec = notify_watchdog_usec();
+        (void)notify_send("READY=1\nSTATUS=%s%s with %s%s%s", s->status_note,
+                          s->settings_are_faulty ? "Answering 503" : "Ready",
+                          loop_backend_title(s->backend),
+                          s->backend_reason[0] ? "; not with io_uring: " : "", s->backend_reason);
+}
+
+int supervisor_open(struct supervisor *s) {
+        uint64_t files_max = privileges_raise_files();
+        int status = 0;
+
+        if (signals_open(s) < 0 || offload_pool_new(POOL_THREADS_MAX, &s->pool) < 0) {
+                log_error("cannot start: %s", strerror(errno));
+                return EXIT_SYSTEM;
+        }
+        if (!status)
+                status = take_passed_sockets(s);
+        if (!status)
+                status = load_settings(s);
+        if (!status)
+                status = open_listeners(s);
+        if (!status)
+                status = open_log(s);
+        if (!status)
+                status = drop_privileges(s);
+        if (!status)
+                status = choose_backend(s);
+        if (status)
+                return status;
+        s->worker_count = count_workers(s);
+        status = make_snapshot(s);
+        if (!status)
+                status = run_workers(s, files_max);
+        if (!status)
+                tell_ready(s);
+        else
+                s->worker_count = 0;
+        return status;
+}
+
+void supervisor_close(struct supervisor *s) {
+        for (unsigned i = 0; i < s->worker_count; i++)
+                pthread_join(s->workers[i].thread, NULL);
+        s->pool = offload_pool_free(s->pool);
+        free(s->workers);
+        while (s->old_snapshots)
+                atomic_store(&s->old_snapshots->by, 0), supervisor_let_go(s);
+        while (s->old_listeners)
+                atomic_store(&s->old_listeners->by, 0), supervisor_let_go(s);
+        while (s->old_logs)
+                atomic_store(&s->old_logs->by, 0), supervisor_let_go(s);
+        snapshot_free(s->snapshot);
+        listener_set_free(s->listeners);
+        log_target_free(s->log);
+        settings_unref(s->settings);
+        fd_close(s->signal_fd);
+        fd_close(s->poke_fd);
+}

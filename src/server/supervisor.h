@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "server/listeners.h"
+#include "server/worker.h"
+
+/*
+ * The main thread. It owns the signals, what is said to systemd, the settings and the listening
+ * sockets; the workers do all the serving. It sleeps in poll(2) until a signal, a worker's poke on
+ * its eventfd, or the next of its own times.
+ */
+enum {
+        EXIT_USAGE = 64,    /* sysexits.h EX_USAGE */
+        EXIT_SYSTEM = 71,   /* EX_OSERR: the system refused */
+        EXIT_SETTINGS = 78, /* EX_CONFIG */
+};
+
+struct supervisor_start {
+        struct settings_sources sources;
+        bool listen_given; /* --listen was, which goes with no passed socket */
+};
+
+/* Serve until told to leave. Gives the exit status; what went wrong was logged. */
+int supervisor_run(const struct supervisor_start *start);
+
+/* ---- for the files of the supervisor alone ---- */
+
+enum supervisor_state {
+        SUPERVISOR_RUNNING,
+        /* idle for long enough: the workers have been asked to stop accepting */
+        SUPERVISOR_PAUSING,
+        SUPERVISOR_DRAINING,
+};
+
+struct supervisor {
+        const struct supervisor_start *start;
+        enum supervisor_state state;
+        int exit_status;
+
+        struct settings *settings;
+        struct snapshot *snapshot;
+        struct listener_set *listeners;
+        struct log_target *log;
+        struct held *old_snapshots, *old_listeners, *old_logs; /* replaced, and not yet let go of */
+        bool sockets_were_passed;                              /* by systemd */
+        bool settings_are_faulty; /* answers 503, leaves after a few idle seconds */
+
+        const struct loop_backend *backend;
+        char backend_reason
+                [LOOP_REASON_BYTES]; /* why not the better one; empty if it is the best */
+        struct offload_pool *pool;
+        struct worker *workers;
+        unsigned worker_count;
+        uint64_t sequence; /* of the last command sent */
+
+        int signal_fd, poke_fd;
+        atomic_bool poke_on_activity;
+
+        bool reloading; /* READY=1 is owed when `reload_sequence` is done */
+        uint64_t reload_sequence;
+        uint64_t pause_sequence;
+        uint64_t drain_until_usec;
+        bool aborted;
+
+        uint64_t watchdog_usec; /* how often to feed it; 0: none */
+        uint64_t watchdog_next_usec, watchdog_sequence;
+        bool status_wanted;
+        uint64_t status_next_usec; /* no earlier than this: one message a second */
+        uint64_t status_requests;  /* as of the last message */
+        char status_note[256];     /* what a reload found wrong; empty if nothing */
+};
+
+/* startup.c: everything until the workers serve. An exit status, 0 when serving. */
+int supervisor_open(struct supervisor *s);
+void supervisor_close(struct supervisor *s);
+
+/*
+ * commands.c: to one worker or all; what finds no memory is logged and tried by its caller again.
+ */
+bool supervisor_tell_all(struct supervisor *s, const struct worker_command *command);
+bool supervisor_tell(struct supervisor *s, unsigned worker, const struct worker_command *command);
+bool supervisor_all_did(const struct supervisor *s, uint64_t sequence);
+
+/* reload.c */
+void supervisor_reload(struct supervisor *s);
+void supervisor_reload_step(struct supervisor *s); /* is it in force everywhere? */
+void supervisor_reopen_log(struct supervisor *s);
+void supervisor_let_go(struct supervisor *s); /* free what no worker holds any more */
+/* Read the settings, with the welcome page where they name no site. Faults are logged. -errno. */
+int supervisor_load_settings(struct supervisor *s, struct settings **ret);
+
+/* idle.c: each gives when it wants to be called again (monotonic), USEC_INFINITY for never. */
+uint64_t supervisor_idle_step(struct supervisor *s, uint64_t now_usec);
+uint64_t supervisor_watchdog_step(struct supervisor *s, uint64_t now_usec);
+uint64_t supervisor_status_step(struct supervisor *s, uint64_t now_usec);
+
+void supervisor_drain(struct supervisor *s);
