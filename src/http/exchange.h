@@ -59,37 +59,63 @@ struct exchange_carrier {
         void (*failed)(struct exchange *x);
 };
 
+enum {
+        EXCHANGE_HEAD_BYTES = 2048, /* a head up to this needs no memory of its own; a guess: most do */
+        EXCHANGE_PAGE_BYTES = 256,
+};
+
 struct exchange {
-        struct http_request request; /* readable until `finish` */
+        /*
+         * Readable until `finish`. Its head may move when `start` returns: keep spans, no pointers.
+         * Where the protocol refused what it could not parse (`finished` of http_context sees that),
+         * it is empty: method HTTP_METHOD_OTHER, all spans of size 0, no fields.
+         */
+        struct http_request request;
         const struct exchange_handler *handler;
         const struct exchange_carrier *carrier;
         struct http_session *session; /* the carrier's */
-        void *owner;                  /* the server's: what routed it */
+        void *owner;                  /* the server's: what routed it; NULL if it was not parsed */
         void *worker;                 /* the handlers': struct handler_worker of this thread */
         const void *route;            /* the handler's part of the settings, which outlives the exchange */
 
         /* the answer, by exchange_answer() */
         uint16_t status; /* 0: not answered yet */
-        bool finished;
-        bool failed;
-        struct text fields;   /* "Name: value\r\n" lines */
-        uint64_t body_bytes;  /* length of the answer's body, or EXCHANGE_LENGTH_UNKNOWN */
+        bool started;    /* the handler knows of it, and its `finish` is due */
+        bool finished;   /* `finish` was or is being called: no exchange_*() call may follow */
+        bool failed;     /* to be given up with `error` */
+        bool refused;    /* the answer's body is `page` */
+        uint8_t page_bytes, page_taken;
+        struct text fields;      /* "Name: value\r\n" lines */
+        struct text page_fields; /* the same for what describes `page`; a constant, mostly empty */
+        uint64_t body_bytes;     /* length of the answer's body, or EXCHANGE_LENGTH_UNKNOWN */
 
         int error;            /* why it was given up: 0, or -errno (-ECONNRESET, -ETIMEDOUT, …) */
-        uint64_t started_usec;
+        uint64_t started_usec; /* when the head's first byte came; monotonic */
         uint64_t sent_bytes;  /* of the answer's body, handed to the connection */
 
-        /* the carrier's own state, and the handler's (zeroed before `start`) */
+        /* the carrier's own */
+        void *carrier_data;
         uint64_t carrier_left;
-        uint8_t carrier_bits[8];
+        struct exchange_piece piece; /* being sent from where it lies */
+        char *head_heap;             /* the head, where `head_room` is too small for it */
+
+        /* the handler's, zeroed before `start` */
         _Alignas(16) char state[EXCHANGE_STATE_BYTES];
+
+        char page[EXCHANGE_PAGE_BYTES];
+        char head_room[EXCHANGE_HEAD_BYTES];
 };
 
 /*
- * Give the answer's status and fields, once. `fields` are whole lines ("Name: value\r\n" each) in the
+ * Give the answer's status (200 to 599) and fields, once. `fields` are whole lines ("Name: value\r\n" each) in the
  * handler's memory, valid until `finish`; never among them: Date, Server, Connection, Content-Length,
  * Transfer-Encoding, Keep-Alive: the protocol writes those. `body_bytes` as it would be for GET, also
- * when the method is HEAD (RFC 9110, 9.3.2).
+ * when the method is HEAD (RFC 9110, 9.3.2). The pieces must add up to it: `body_bytes` are sent, the
+ * piece that completes them is the last also without saying so; more or less of them breaks the
+ * connection. 204 and 304 have no body whatever `body_bytes` says.
+ *
+ * Calling this twice, or any of these functions in or after `finish`, is a bug (base/invariant.h),
+ * which ends the exchange alone.
  */
 void exchange_answer(struct exchange *x, unsigned status, struct text fields, uint64_t body_bytes);
 
@@ -104,9 +130,47 @@ void exchange_wake(struct exchange *x);
 
 /*
  * Ask for the next bytes of the request's body (sends 100 Continue where the client waits for it).
- * Each call brings at least one call of `body`, unless the exchange is given up.
+ * Each call brings one call of `body`, from outside of the handler's functions, unless the exchange is
+ * given up; a request without a body brings one of no bytes that is the last. Not after the last.
+ * A handler that answers without having asked leaves the body to be read and dropped: asking later is a
+ * bug. A body that is malformed or beyond the limit ends the handler's part before it answered:
+ * `finish` comes with x->error -EPROTO or -EMSGSIZE, and the protocol answers in its place.
  */
 void exchange_want_body(struct exchange *x);
 
-/* The answer cannot be completed: it breaks visibly, and `finish` is called, soon. */
+/*
+ * The answer cannot be completed: it breaks visibly, and `finish` is called, soon: what is being sent
+ * from the handler's memory or file stays needed until then. `error` is a -errno.
+ */
 void exchange_fail(struct exchange *x, int error);
+
+/* ---- for carriers ---- */
+
+/* From the pool of the session's context; NULL without memory. Request and `state` are as they were. */
+struct exchange *exchange_new(struct http_session *s, const struct exchange_carrier *carrier);
+struct exchange *exchange_free(struct exchange *x); /* one that was not begun, or is over; accepts NULL */
+
+/* The request is there: count it. Its handler's `start` follows, or a refusal. */
+void exchange_begin(struct exchange *x);
+void exchange_start(struct exchange *x);
+
+/* It is over: tell the context and the handler, free it. `error`: 0, or why it is given up. */
+void exchange_end(struct exchange *x, int error);
+
+/*
+ * Answer in the handler's place: its `finish` is called with `error` if it was started, and no other
+ * function of it any more. The exchange goes on, for exchange_answer() or exchange_refuse().
+ */
+void exchange_take_over(struct exchange *x, int error);
+
+/* Move the head to memory that lives as long as the exchange. Errors: -ENOMEM. */
+int exchange_keep_head(struct exchange *x);
+
+/*
+ * The next piece, as exchange_handler.pull. Bytes handed on are to be counted in x->sent_bytes.
+ * Errors: also -EBADMSG, for a piece that cannot be.
+ */
+int exchange_pull(struct exchange *x, uint64_t room_bytes, struct exchange_piece *ret);
+
+/* Does this answer have a body, and will its bytes be asked for? */
+bool exchange_has_body(const struct exchange *x);

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/exchange.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/invariant.h"
+#include "http/session.h"
+#include "http/status.h"
+
+/*
+ * The handler's calls become marks in the exchange, and the carrier is told; it acts on them when it
+ * is safe to. So a handler may call from anywhere, also from inside its own functions.
+ *
+ * A handler that breaks the rules is a bug of ours that concerns one exchange: that exchange fails. One
+ * that is finished is left alone, as far as its memory still tells.
+ */
+
+static bool exchange_is_open(const struct exchange *x) {
+        return invariant(!x->finished);
+}
+
+static void fail(struct exchange *x, int error) {
+        if (!x->failed) {
+                x->failed = true;
+                x->error = error;
+        }
+        x->carrier->failed(x);
+}
+
+void exchange_fail(struct exchange *x, int error) {
+        if (exchange_is_open(x))
+                fail(x, invariant(error < 0) ? error : -EBADMSG);
+}
+
+static bool lines_are_whole(struct text fields) {
+        return fields.size == 0 || fields.data[fields.size - 1] == '\n';
+}
+
+void exchange_answer(struct exchange *x, unsigned status, struct text fields, uint64_t body_bytes) {
+        if (!exchange_is_open(x))
+                return;
+        if (!invariant(x->status == 0) || !invariant(status >= 200 && status <= 599) ||
+            !invariant(lines_are_whole(fields))) {
+                fail(x, -EBADMSG);
+                return;
+        }
+        x->status = (uint16_t)status;
+        x->fields = fields;
+        x->body_bytes = body_bytes;
+        x->carrier->answered(x);
+}
+
+void exchange_refuse(struct exchange *x, unsigned status, struct text fields) {
+        struct text reason = http_status_reason(status);
+        int n;
+
+        if (!exchange_is_open(x))
+                return;
+        if (x->status == 0) {
+                n = snprintf(x->page, sizeof(x->page),
+                             "<!DOCTYPE html>\n<title>%u %.*s</title>\n<h1>%u %.*s</h1>\n", status,
+                             TEXT_ARGS(reason), status, TEXT_ARGS(reason));
+                x->page_bytes = (uint8_t)MIN(n, UINT8_MAX);
+                x->page_taken = 0;
+                x->page_fields = TEXT("Content-Type: text/html\r\n");
+                x->refused = true;
+        }
+        exchange_answer(x, status, fields, x->page_bytes);
+}
+
+void exchange_wake(struct exchange *x) {
+        if (exchange_is_open(x))
+                x->carrier->woken(x);
+}
+
+void exchange_want_body(struct exchange *x) {
+        if (!exchange_is_open(x))
+                return;
+        if (!invariant(x->handler->body))
+                fail(x, -EBADMSG);
+        else
+                x->carrier->want_body(x);
+}
+
+/* ---- for carriers ---- */
+
+static const struct exchange_handler refusal = { .name = "refusal" };
+
+struct exchange *exchange_new(struct http_session *s, const struct exchange_carrier *carrier) {
+        struct exchange *x = pool_take(&s->context->exchanges);
+
+        if (!x)
+                return NULL;
+        /* most of it is large and set before it is read: clearing it whole would cost more than parsing */
+        x->handler = &refusal;
+        x->carrier = carrier;
+        x->session = s;
+        x->owner = NULL;
+        x->worker = NULL;
+        x->route = NULL;
+        x->status = 0;
+        x->started = x->finished = x->failed = x->refused = false;
+        x->page_bytes = x->page_taken = 0;
+        x->fields = x->page_fields = (struct text){};
+        x->body_bytes = 0;
+        x->error = 0;
+        x->started_usec = *s->context->now_usec;
+        x->sent_bytes = 0;
+        x->head_heap = NULL;
+        return x;
+}
+
+struct exchange *exchange_free(struct exchange *x) {
+        if (x) {
+                free(x->head_heap);
+                pool_give(&x->session->context->exchanges, x);
+        }
+        return NULL;
+}
+
+void exchange_begin(struct exchange *x) {
+        x->session->requests++;
+        x->session->open++;
+}
+
+void exchange_start(struct exchange *x) {
+        memset(x->state, 0, sizeof(x->state));
+        x->started = true;
+        x->handler->start(x);
+}
+
+void exchange_end(struct exchange *x, int error) {
+        struct http_session *s = x->session;
+
+        x->finished = true;
+        if (error)
+                x->error = error;
+        if (s->context->finished)
+                s->context->finished(s, x);
+        if (x->started && x->handler->finish)
+                x->handler->finish(x);
+        s->open--;
+        exchange_free(x);
+}
+
+void exchange_take_over(struct exchange *x, int error) {
+        x->finished = true;
+        x->error = error;
+        if (x->started && x->handler->finish)
+                x->handler->finish(x);
+        x->handler = &refusal;
+        x->started = x->finished = x->failed = false;
+        x->error = 0;
+}
+
+int exchange_keep_head(struct exchange *x) {
+        size_t size = x->request.head_bytes;
+        char *memory = x->head_room;
+
+        if (size > sizeof(x->head_room)) {
+                memory = x->head_heap = malloc(size);
+                if (!memory)
+                        return -ENOMEM;
+        }
+        if (size)
+                memcpy(memory, x->request.head, size);
+        x->request.head = memory;
+        return 0;
+}
+
+int exchange_pull(struct exchange *x, uint64_t room_bytes, struct exchange_piece *ret) {
+        int r;
+
+        if (x->refused) {
+                uint64_t n = MIN(room_bytes, (uint64_t)(x->page_bytes - x->page_taken));
+
+                *ret = (struct exchange_piece){ .data = x->page + x->page_taken, .bytes = n };
+                x->page_taken += (uint8_t)n;
+                ret->last = x->page_taken == x->page_bytes;
+                return 0;
+        }
+        if (!invariant(x->handler->pull))
+                return -EBADMSG;
+        r = x->handler->pull(x, room_bytes, ret);
+        if (r)
+                return r;
+        /* without bytes and without an end it would be asked for ever */
+        if (!invariant(ret->bytes <= room_bytes) || !invariant(ret->bytes || ret->last))
+                return -EBADMSG;
+        return 0;
+}
+
+bool exchange_has_body(const struct exchange *x) {
+        return x->body_bytes && x->request.method != HTTP_HEAD && x->status != 204 &&
+               x->status != 304;
+}

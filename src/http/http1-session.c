@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/session.h"
+
+#include <errno.h>
+
+#include "base/invariant.h"
+#include "http/http1-answer.h"
+
+/*
+ * HTTP/1 on one connection: one exchange at a time, in the order of the requests (RFC 9112, 9.3.2).
+ *
+ * http1_drive() is the engine: it reads what lies before it (the bytes lent to feed(), or those kept
+ * in `input`) as far as it can: parse a head, start its handler, hand out body bytes, copy the answer
+ * to the chunk, take the next head. It stops when bytes are wanting, when the handler will answer
+ * later, or when something must be sent first. What it left over is kept, and no more is asked for
+ * until that is used up. feed() drives, and so do feed_end() and output(), so that kept requests go
+ * on when room was made.
+ *
+ * Handlers are called from inside the drive alone, and from sent() and finish() for their `finish`;
+ * what they call in turn leaves marks in `progress` and in the exchange, so nothing recurses.
+ *
+ * While an output is being sent (`sending`) the chunk and the piece belong to it: bodies are read, but
+ * nothing is written, and no request is begun, since its answer could not be written.
+ */
+
+enum { HTTP1_STOP = 0, HTTP1_GO_ON = 1 };
+
+enum body_outcome {
+        BODY_BYTES = 0,
+        BODY_LAST = 1,
+        BODY_BAD = 400, /* statuses to refuse with */
+        BODY_TOO_LARGE = 413,
+};
+
+static const struct exchange_carrier http1_carrier;
+
+static struct http1_session *http1_of(struct http_session *s) {
+        return container_of(s, struct http1_session, session);
+}
+
+static size_t kept_bytes(const struct http1_session *h) {
+        return h->input.used - h->input_start;
+}
+
+static void advance(struct text *in, size_t bytes) {
+        in->data += bytes;
+        in->size -= bytes;
+}
+
+/* ---- what the connection is told ---- */
+
+static uint8_t phase_of(const struct http1_session *h) {
+        switch ((enum http1_reading)h->reading) {
+        case HTTP1_READ_HEAD:
+                if (h->exchange)
+                        return HTTP_PHASE_HEAD;
+                return kept_bytes(h) ? HTTP_PHASE_ANSWER : HTTP_PHASE_IDLE;
+        case HTTP1_READ_BODY: return h->progress.wants_body ? HTTP_PHASE_BODY : HTTP_PHASE_ANSWER;
+        case HTTP1_READ_DISCARD: return h->exchange ? HTTP_PHASE_ANSWER : HTTP_PHASE_BODY;
+        case HTTP1_READ_WHOLE:
+        case HTTP1_READ_END: break;
+        }
+        return HTTP_PHASE_ANSWER;
+}
+
+static bool wants_input(const struct http1_session *h) {
+        if (h->reading == HTTP1_READ_END || h->ended)
+                return false;
+        if (kept_bytes(h))
+                return h->reading == HTTP1_READ_HEAD && h->head_is_partial;
+        return h->reading != HTTP1_READ_BODY || h->progress.wants_body;
+}
+
+static void settle(struct http1_session *h) {
+        h->session.phase = phase_of(h);
+        h->session.wants_input = wants_input(h);
+        h->busy = false;
+}
+
+/* ---- the end of an exchange ---- */
+
+/* Nothing more is read; what still comes from the peer is dropped. */
+static void stop_reading(struct http1_session *h, bool linger) {
+        h->reading = HTTP1_READ_END;
+        h->closing = true;
+        h->linger |= linger;
+}
+
+static void exchange_over(struct http1_session *h) {
+        exchange_end(h->exchange, 0);
+        h->exchange = NULL;
+        if (h->reading == HTTP1_READ_END)
+                return;
+        if (unlikely(h->closing))
+                stop_reading(h, h->reading != HTTP1_READ_WHOLE);
+        else if (likely(h->reading == HTTP1_READ_WHOLE))
+                h->reading = HTTP1_READ_HEAD;
+        else
+                h->reading = HTTP1_READ_DISCARD;
+}
+
+/* The exchange cannot be completed: all that its connection can do is to end visibly. */
+static void exchange_broke(struct http1_session *h) {
+        h->broken = h->exchange->error ? h->exchange->error : -EIO;
+        exchange_end(h->exchange, 0);
+        h->exchange = NULL;
+        stop_reading(h, false);
+}
+
+static void mark_failed(struct exchange *x, int error) {
+        if (!x->failed) {
+                x->failed = true;
+                x->error = error;
+        }
+}
+
+/* ---- bodies ---- */
+
+/* Take what `in` has of the body. Errors: a body_outcome that is a status. */
+static int body_take(struct http1_session *h, struct text *in, struct text *ret) {
+        size_t used;
+        int r;
+
+        if (!h->body_is_chunked) {
+                *ret = (struct text){ in->data, MIN((uint64_t)in->size, h->body_left) };
+                advance(in, ret->size);
+                h->body_left -= ret->size;
+                return h->body_left ? BODY_BYTES : BODY_LAST;
+        }
+        r = chunked_feed(&h->chunked, *in, &used, ret);
+        advance(in, used);
+        if (r == CHUNKED_BAD)
+                return BODY_BAD;
+        if (ret->size > h->body_left)
+                return BODY_TOO_LARGE;
+        h->body_left -= ret->size;
+        return r == CHUNKED_END ? BODY_LAST : BODY_BYTES;
+}
+
+static void body_broke(struct http1_session *h, unsigned status) {
+        int error = status == BODY_TOO_LARGE ? -EMSGSIZE : -EPROTO;
+        struct exchange *x = h->exchange;
+
+        stop_reading(h, true);
+        if (!x)
+                return;
+        h->progress.wants_body = false;
+        if (x->status == 0) {
+                exchange_take_over(x, error);
+                exchange_refuse(x, status, (struct text){});
+        } else if (h->progress.wanted_body) {
+                mark_failed(x, error);
+        }
+}
+
+static void body_give(struct http1_session *h, struct text data, bool last) {
+        h->progress.wants_body = false;
+        h->progress.body_given = last;
+        h->exchange->handler->body(h->exchange, data, last);
+}
+
+/* Hand the body's bytes to the handler, as long as it wants any. */
+static void body_read(struct http1_session *h, struct text *in) {
+        struct exchange *x = h->exchange;
+
+        while (h->progress.wants_body && h->reading == HTTP1_READ_BODY && in->size && !x->failed) {
+                struct text data;
+                int r = body_take(h, in, &data);
+
+                if (r > BODY_LAST) {
+                        body_broke(h, (unsigned)r);
+                        return;
+                }
+                if (r == BODY_LAST)
+                        h->reading = HTTP1_READ_WHOLE;
+                if (data.size || r == BODY_LAST)
+                        body_give(h, data, r == BODY_LAST);
+        }
+        if (h->progress.wants_body && h->reading == HTTP1_READ_WHOLE && !x->failed)
+                body_give(h, (struct text){}, true); /* there is none */
+        if (h->progress.wants_body && h->reading == HTTP1_READ_BODY && h->ended)
+                mark_failed(x, -ECONNRESET);
+}
+
+/* Nobody wants the rest of the body, or nobody could be asked any more. */
+static void body_discard(struct http1_session *h, struct text *in) {
+        while (h->reading == HTTP1_READ_DISCARD && in->size) {
+                struct text data;
+                int r = body_take(h, in, &data);
+
+                if (r > BODY_LAST)
+                        body_broke(h, (unsigned)r);
+                else if (r == BODY_LAST)
+                        h->reading = h->exchange ? HTTP1_READ_WHOLE : HTTP1_READ_HEAD;
+        }
+        if (h->reading == HTTP1_READ_DISCARD && h->ended)
+                stop_reading(h, false);
+}
+
+/* Does the client wait to be told to send the body that the handler wants? */
+static bool invitation_is_due(const struct http1_session *h) {
+        return h->progress.wants_body && !h->progress.body_came &&
+               h->exchange->request.expects_continue && h->reading == HTTP1_READ_BODY &&
+               h->progress.writing == HTTP1_WRITE_HEAD;
+}
+
+static int body_invite(struct http1_session *h) {
+        if (!invitation_is_due(h) || h->sending || !http1_chunk_has_room(h))
+                return 0;
+        h->progress.body_came = true;
+        return http1_answer_continue(h);
+}
+
+/* ---- requests ---- */
+
+/* Answers that are the protocol's own, not a handler's. False: the handler has to answer. */
+static bool answer_ourselves(struct http1_session *h, struct exchange *x) {
+        const struct http_request *request = &x->request;
+        struct text path;
+
+        if (request->expects_other) {
+                exchange_take_over(x, 0);
+                exchange_refuse(x, 417, (struct text){});
+        } else if (request->body_kind == HTTP_BODY_LENGTH &&
+                   request->body_bytes > h->session.context->limits.body_bytes_max) {
+                exchange_take_over(x, 0);
+                stop_reading(h, true);
+                exchange_refuse(x, 413, (struct text){});
+        } else if (request->method == HTTP_CONNECT || request->method == HTTP_TRACE) {
+                exchange_take_over(x, 0);
+                if (request->method == HTTP_CONNECT)
+                        stop_reading(h, true); /* what follows may be meant for the far end */
+                exchange_refuse(x, 501, (struct text){});
+        } else if (request->method == HTTP_OPTIONS) {
+                path = http_span_text(request, request->path);
+                if (!text_equal(path, TEXT("*")))
+                        return false;
+                exchange_take_over(x, 0);
+                exchange_answer(x, 204, TEXT("Allow: GET, HEAD, OPTIONS\r\n"), 0);
+        } else {
+                return false;
+        }
+        return true;
+}
+
+static bool is_plain(const struct http_request *request) {
+        return (request->method == HTTP_GET || request->method == HTTP_HEAD) &&
+               request->body_kind == HTTP_BODY_NONE && !request->expects_other;
+}
+
+/* A head was parsed: its request begins. */
+static void request_begin(struct http1_session *h, struct exchange *x) {
+        h->reading = HTTP1_READ_WHOLE;
+        if (unlikely(x->request.body_kind == HTTP_BODY_LENGTH)) {
+                h->body_is_chunked = false;
+                h->body_left = x->request.body_bytes;
+                if (h->body_left)
+                        h->reading = HTTP1_READ_BODY;
+        } else if (unlikely(x->request.body_kind == HTTP_BODY_CHUNKED)) {
+                h->body_is_chunked = true;
+                h->chunked = (struct chunked){};
+                h->body_left = h->session.context->limits.body_bytes_max;
+                h->reading = HTTP1_READ_BODY;
+        }
+        exchange_begin(x);
+        h->session.context->route(&h->session, x);
+        if (likely(is_plain(&x->request)) || !answer_ourselves(h, x))
+                exchange_start(x);
+}
+
+/* What came is no request: answer, as far as that is possible, and hang up. */
+static void request_refuse(struct http1_session *h, struct exchange *x, unsigned status) {
+        memset(&x->request, 0, offsetof(struct http_request, fields));
+        x->request.head = "";
+        x->request.version_minor = 1;
+        h->progress.head_kept = true;
+        stop_reading(h, true);
+        exchange_begin(x);
+        exchange_refuse(x, status, (struct text){});
+}
+
+static void head_is_wanting(struct http1_session *h, bool partial) {
+        h->head_is_partial = partial;
+        if (!h->ended)
+                return;
+        h->exchange = exchange_free(h->exchange);
+        stop_reading(h, false);
+}
+
+/* HTTP1_GO_ON: an exchange is under way. */
+static int head_read(struct http1_session *h, struct text *in) {
+        struct http_context *context = h->session.context;
+        int r;
+
+        h->head_is_partial = false;
+        if (in->size == 0) {
+                head_is_wanting(h, false);
+                return HTTP1_STOP;
+        }
+        if (h->sending || h->broken || !http1_chunk_has_room(h))
+                return HTTP1_STOP;
+        if (unlikely(h->burst >= HTTP_REQUESTS_MAX)) {
+                h->session.yielding = true;
+                return HTTP1_STOP;
+        }
+        if (!h->exchange) {
+                h->exchange = exchange_new(&h->session, &http1_carrier);
+                if (!h->exchange)
+                        return -ENOMEM;
+                h->parser = (struct http1_parser){};
+        }
+        r = http1_parse_head(&h->parser, in->data, in->size, context->limits.head_bytes_max,
+                             &h->exchange->request);
+        if (r == HTTP1_MORE) {
+                head_is_wanting(h, true);
+                return HTTP1_STOP;
+        }
+        h->burst++;
+        h->progress = (struct http1_progress){};
+        if (likely(r == HTTP1_DONE)) {
+                advance(in, h->exchange->request.head_bytes);
+                request_begin(h, h->exchange);
+        } else {
+                request_refuse(h, h->exchange, (unsigned)r);
+        }
+        return HTTP1_GO_ON;
+}
+
+/* ---- the engine ---- */
+
+/* Can the handler's wish for body bytes be fulfilled at once? */
+static bool body_is_there(const struct http1_session *h, const struct text *in) {
+        return h->progress.wants_body &&
+               (h->reading == HTTP1_READ_WHOLE || (h->reading == HTTP1_READ_BODY && in->size));
+}
+
+/* Go on with the exchange under way. HTTP1_GO_ON: it is over, and the next may begin. */
+static int exchange_go_on(struct http1_session *h, struct text *in) {
+        struct exchange *x = h->exchange;
+        int r;
+
+        do {
+                if (unlikely(h->reading == HTTP1_READ_BODY)) {
+                        h->progress.body_came |= in->size > 0;
+                        if (x->status && !h->progress.wanted_body)
+                                h->reading = HTTP1_READ_DISCARD;
+                }
+                if (unlikely(h->progress.wants_body)) {
+                        r = body_invite(h);
+                        if (r < 0)
+                                return r;
+                        body_read(h, in);
+                }
+                if (x->failed && !h->sending) {
+                        exchange_broke(h);
+                        return HTTP1_STOP;
+                }
+                if (x->status && !h->sending && !invitation_is_due(h)) {
+                        r = http1_answer_write(h, x);
+                        if (r < 0)
+                                return r;
+                        if (h->progress.writing == HTTP1_WRITE_DONE) {
+                                exchange_over(h);
+                                return HTTP1_GO_ON;
+                        }
+                }
+        } while (x->failed ? !h->sending : body_is_there(h, in));
+        return HTTP1_STOP;
+}
+
+/* Read `in` as far as possible; what is left in it then has to be kept. */
+static int http1_drive(struct http1_session *h, struct text *in) {
+        struct exchange *x;
+        int r = HTTP1_GO_ON;
+
+        while (r == HTTP1_GO_ON) {
+                if (h->reading == HTTP1_READ_HEAD) {
+                        r = head_read(h, in);
+                        if (r != HTTP1_GO_ON)
+                                break;
+                }
+                if (h->exchange)
+                        r = exchange_go_on(h, in);
+                if (h->reading == HTTP1_READ_DISCARD)
+                        body_discard(h, in);
+                if (r == HTTP1_GO_ON && h->reading != HTTP1_READ_HEAD)
+                        break;
+        }
+        x = h->exchange;
+        if (r >= 0 && x && h->reading != HTTP1_READ_HEAD && !h->progress.head_kept) {
+                h->progress.head_kept = true; /* what it lies in goes away */
+                r = exchange_keep_head(x);
+        }
+        if (h->reading == HTTP1_READ_END && in->size) {
+                h->linger = true; /* more of it may be on its way */
+                advance(in, in->size);
+        }
+        return MIN(r, 0);
+}
+
+static int drive_kept(struct http1_session *h) {
+        size_t kept = kept_bytes(h);
+        struct text in = { kept ? h->input.data + h->input_start : "", kept };
+        int r = http1_drive(h, &in);
+
+        h->input_start = h->input.used - in.size;
+        if (in.size == 0 && h->input.size) { /* an idle connection holds no memory */
+                buffer_finish(&h->input);
+                h->input_start = 0;
+        }
+        return r;
+}
+
+/* ---- the protocol's table ---- */
+
+static int http1_feed(struct http_session *s, struct text data) {
+        struct http1_session *h = http1_of(s);
+        int r;
+
+        h->busy = true;
+        if (kept_bytes(h)) {
+                buffer_consume(&h->input, h->input_start);
+                h->input_start = 0;
+                r = buffer_append_text(&h->input, data);
+                if (r == 0)
+                        r = drive_kept(h);
+        } else {
+                r = http1_drive(h, &data);
+                if (r == 0 && data.size)
+                        r = buffer_append_text(&h->input, data);
+        }
+        settle(h);
+        return r;
+}
+
+static int http1_feed_end(struct http_session *s) {
+        struct http1_session *h = http1_of(s);
+        int r;
+
+        h->busy = true;
+        h->ended = true;
+        r = drive_kept(h);
+        settle(h);
+        return r;
+}
+
+/* After a burst of requests other connections have a turn: one NONE is given out between. */
+static bool must_yield(struct http1_session *h) {
+        if (!h->session.yielding || h->chunk_used)
+                return false;
+        h->yielded = !h->yielded;
+        if (h->yielded)
+                return true;
+        h->session.yielding = false;
+        h->burst = 0;
+        return false;
+}
+
+static int next_output(struct http1_session *h, struct http_output *ret) {
+        if (h->sending)
+                return HTTP_OUTPUT_NONE;
+        if (http1_answer_output(h, ret)) {
+                h->sending = true;
+                return HTTP_OUTPUT_SEND;
+        }
+        if (h->broken)
+                return h->broken;
+        if (h->exchange)
+                return HTTP_OUTPUT_NONE;
+        if (h->reading == HTTP1_READ_END)
+                return h->linger && !h->ended ? HTTP_OUTPUT_LINGER : HTTP_OUTPUT_CLOSE;
+        if (h->session.close_soon && h->reading == HTTP1_READ_HEAD && !kept_bytes(h) &&
+            h->session.requests) {
+                stop_reading(h, true);
+                return HTTP_OUTPUT_LINGER;
+        }
+        return HTTP_OUTPUT_NONE;
+}
+
+static int http1_output(struct http_session *s, struct http_output *ret) {
+        struct http1_session *h = http1_of(s);
+        int r;
+
+        h->busy = true;
+        if (must_yield(h)) {
+                r = HTTP_OUTPUT_NONE;
+        } else {
+                r = drive_kept(h);
+                if (r == 0)
+                        r = next_output(h, ret);
+        }
+        settle(h);
+        return r;
+}
+
+static void http1_sent(struct http_session *s) {
+        struct http1_session *h = http1_of(s);
+
+        if (!invariant(h->sending))
+                return;
+        h->busy = true;
+        h->sending = false;
+        if (!s->yielding)
+                h->burst = 0;
+        http1_answer_sent(h);
+        if (h->exchange && h->reading != HTTP1_READ_HEAD) {
+                if (h->exchange->failed)
+                        exchange_broke(h);
+                else if (h->progress.writing == HTTP1_WRITE_DONE)
+                        exchange_over(h);
+        }
+        settle(h);
+}
+
+static void http1_finish(struct http_session *s, int error) {
+        struct http1_session *h = http1_of(s);
+
+        h->busy = true;
+        if (h->exchange && h->reading == HTTP1_READ_HEAD)
+                exchange_free(h->exchange);
+        else if (h->exchange)
+                exchange_end(h->exchange, error);
+        h->exchange = NULL;
+        pool_give(&s->context->chunks, h->chunk);
+        h->chunk = NULL;
+        h->chunk_used = 0;
+        buffer_finish(&h->input);
+        h->input_start = 0;
+        stop_reading(h, false);
+        settle(h);
+}
+
+/* ---- what handlers call ---- */
+
+static void handler_called(struct exchange *x) {
+        struct http1_session *h = http1_of(x->session);
+
+        if (h->busy)
+                return;
+        settle(h);
+        x->session->changed(x->session);
+}
+
+static void handler_wants_body(struct exchange *x) {
+        struct http1_session *h = http1_of(x->session);
+
+        if (!invariant(!h->progress.body_given && h->reading != HTTP1_READ_DISCARD))
+                mark_failed(x, -EBADMSG);
+        h->progress.wants_body = h->progress.wanted_body = true;
+        handler_called(x);
+}
+
+static const struct exchange_carrier http1_carrier = {
+        .answered = handler_called,
+        .woken = handler_called,
+        .want_body = handler_wants_body,
+        .failed = handler_called,
+};
+
+static const struct http_protocol http1_protocol = {
+        .name = "HTTP/1",
+        .feed = http1_feed,
+        .feed_end = http1_feed_end,
+        .output = http1_output,
+        .sent = http1_sent,
+        .finish = http1_finish,
+};
+
+void http1_session_init(struct http1_session *s, struct http_context *context,
+                        void (*changed)(struct http_session *s)) {
+        *s = (struct http1_session){
+                .session = {
+                        .protocol = &http1_protocol,
+                        .context = context,
+                        .changed = changed,
+                        .phase = HTTP_PHASE_IDLE,
+                        .wants_input = true,
+                },
+        };
+}
