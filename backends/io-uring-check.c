@@ -186,10 +186,10 @@ static void explain_forbidden(char reason[static LOOP_REASON_BYTES], const char 
                         step, strerrordesc_np(-error), disabled);
         else
                 snprintf(reason, LOOP_REASON_BYTES,
-                         "%s: %s; allow the io_uring system calls (a seccomp filter forbids them, "
-                         "or "
-                         "kernel.io_uring_disabled) or use Backend=epoll",
-                         step, strerrordesc_np(-error));
+                         "%s: %s; allow the io_uring system calls (%s) or use Backend=epoll", step,
+                         strerrordesc_np(-error),
+                         error == -ENOSYS ? "a seccomp filter hides them, or the kernel has none"
+                                          : "a seccomp filter, or kernel.io_uring_disabled");
 }
 
 static void explain_memory(char reason[static LOOP_REASON_BYTES], const char *step, int error) {
@@ -260,6 +260,8 @@ int ring_check(char reason[static LOOP_REASON_BYTES]) {
         for (size_t i = 0; r >= 0 && i < ELEMENTS(check_steps); i++) {
                 step = check_steps[i].what;
                 r = check_steps[i].run(&c);
+                if (r == -EPERM || r == -EACCES || r == -ENOSYS)
+                        step = "io_uring_enter";
         }
         check_close(&c);
         if (r < 0)
