@@ -10,11 +10,11 @@
 #include "http/status.h"
 
 /*
- * The handler's calls become marks in the exchange, and the carrier is told; it acts on them when it
- * is safe to. So a handler may call from anywhere, also from inside its own functions.
+ * The handler's calls become marks in the exchange, and the carrier is told; it acts on them when
+ * it is safe to. So a handler may call from anywhere, also from inside its own functions.
  *
- * A handler that breaks the rules is a bug of ours that concerns one exchange: that exchange fails. One
- * that is finished is left alone, as far as its memory still tells.
+ * A handler that breaks the rules is a bug of ours that concerns one exchange: that exchange fails.
+ * One that is finished is left alone, as far as its memory still tells.
  */
 
 static bool exchange_is_open(const struct exchange *x) {
@@ -93,7 +93,10 @@ struct exchange *exchange_new(struct http_session *s, const struct exchange_carr
 
         if (!x)
                 return NULL;
-        /* most of it is large and set before it is read: clearing it whole would cost more than parsing */
+        /*
+         * most of it is large and set before it is read: clearing it whole would cost more than
+         * parsing
+         */
         x->handler = &refusal;
         x->carrier = carrier;
         x->session = s;

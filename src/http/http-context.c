@@ -5,8 +5,8 @@
 #include "http/date.h"
 
 /*
- * What one worker's sessions share. Nearly all answers begin with the same bytes for a whole second,
- * so these are kept ready-made: an answer copies them at once.
+ * What one worker's sessions share. Nearly all answers begin with the same bytes for a whole
+ * second, so these are kept ready-made: an answer copies them at once.
  */
 
 enum {

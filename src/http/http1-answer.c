@@ -7,12 +7,12 @@
 #include "http/status.h"
 
 /*
- * Heads and small bodies are copied one behind another to the session's chunk, so that the answers to
- * many pipelined requests are one run of bytes; an exchange whose last byte was copied is over at
- * once. A larger piece is sent from where it lies: then its exchange stays until sent().
+ * Heads and small bodies are copied one behind another to the session's chunk, so that the answers
+ * to many pipelined requests are one run of bytes; an exchange whose last byte was copied is over
+ * at once. A larger piece is sent from where it lies: then its exchange stays until sent().
  *
- * What a handler's pieces say is checked against the framing before a byte of them is written: a wrong
- * frame would make the client take one answer's body for the head of the next.
+ * What a handler's pieces say is checked against the framing before a byte of them is written: a
+ * wrong frame would make the client take one answer's body for the head of the next.
  */
 
 enum {
@@ -158,7 +158,10 @@ int http1_answer_continue(struct http1_session *h) {
 
 /* ---- the body ---- */
 
-/* Does the piece fit to what the head has promised? With a known length, find out if it is the last. */
+/*
+ * Does the piece fit to what the head has promised? With a known length, find out if it is the
+ * last.
+ */
 static bool piece_is_sound(const struct http1_session *h, struct exchange *x,
                            struct exchange_piece *piece) {
         if (h->progress.framing != HTTP1_FRAMING_LENGTH)

@@ -9,18 +9,18 @@
 /*
  * HTTP/1 on one connection: one exchange at a time, in the order of the requests (RFC 9112, 9.3.2).
  *
- * http1_drive() is the engine: it reads what lies before it (the bytes lent to feed(), or those kept
- * in `input`) as far as it can: parse a head, start its handler, hand out body bytes, copy the answer
- * to the chunk, take the next head. It stops when bytes are wanting, when the handler will answer
- * later, or when something must be sent first. What it left over is kept, and no more is asked for
- * until that is used up. feed() drives, and so do feed_end() and output(), so that kept requests go
- * on when room was made.
+ * http1_drive() is the engine: it reads what lies before it (the bytes lent to feed(), or those
+ * kept in `input`) as far as it can: parse a head, start its handler, hand out body bytes, copy the
+ * answer to the chunk, take the next head. It stops when bytes are wanting, when the handler will
+ * answer later, or when something must be sent first. What it left over is kept, and no more is
+ * asked for until that is used up. feed() drives, and so do feed_end() and output(), so that kept
+ * requests go on when room was made.
  *
  * Handlers are called from inside the drive alone, and from sent() and finish() for their `finish`;
  * what they call in turn leaves marks in `progress` and in the exchange, so nothing recurses.
  *
- * While an output is being sent (`sending`) the chunk and the piece belong to it: bodies are read, but
- * nothing is written, and no request is begun, since its answer could not be written.
+ * While an output is being sent (`sending`) the chunk and the piece belong to it: bodies are read,
+ * but nothing is written, and no request is begun, since its answer could not be written.
  */
 
 enum { HTTP1_STOP = 0, HTTP1_GO_ON = 1 };

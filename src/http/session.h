@@ -17,34 +17,36 @@ struct http_limits {
 };
 
 enum {
-        HTTP_CHUNK_BYTES = 16384,   /* heads and small bodies are gathered in a chunk of this size */
-        HTTP_COPY_BYTES_MAX = 4096, /* a piece up to this is copied to the chunk, a longer one is borrowed */
+        HTTP_CHUNK_BYTES = 16384, /* heads and small bodies are gathered in a chunk of this size */
+        HTTP_COPY_BYTES_MAX = 4096, /* a piece up to this is copied there, a longer one borrowed */
         HTTP_OUTPUT_PARTS_MAX = 4,
-        HTTP_REQUESTS_MAX = 64,     /* requests of one connection in one turn, then others have theirs */
+        HTTP_REQUESTS_MAX = 64, /* of one connection in one turn, then others have theirs */
 };
 
-/* "HTTP/1.1 200 OK", Date and Server, a line each, and where in it the latter two and the date begin. */
+/* "HTTP/1.1 200 OK", Date and Server, a line each; where the latter two and the date begin. */
 enum { HTTP_LINES_BYTES = 70, HTTP_LINES_COMMON = 17, HTTP_LINES_DATE = 23 };
 
 /* What one worker's sessions share. */
 struct http_context {
-        struct pool exchanges; /* of struct exchange */
-        struct pool chunks;    /* of HTTP_CHUNK_BYTES */
-        const uint64_t *now_usec; /* monotonic: the loop's */
-        uint64_t (*real_usec)(void); /* for Date; clock_real_usec() but in tests */
-        uint64_t date_until_usec;    /* of now_usec: when `lines` must be made again */
+        struct pool exchanges;            /* of struct exchange */
+        struct pool chunks;               /* of HTTP_CHUNK_BYTES */
+        const uint64_t *now_usec;         /* monotonic: the loop's */
+        uint64_t (*real_usec)(void);      /* for Date; clock_real_usec() but in tests */
+        uint64_t date_until_usec;         /* of now_usec: when `lines` must be made again */
         char lines[HTTP_LINES_BYTES + 1]; /* how most answers begin, ready-made */
         struct http_limits limits;
         bool draining; /* answers say Connection: close */
 
         /*
-         * Find the handler for a request: sets x->handler, x->route, x->worker, x->owner. Must succeed.
-         * The path may be "*" or empty (OPTIONS *, CONNECT); the protocol answers these itself.
+         * Find the handler for a request: sets x->handler, x->route, x->worker, x->owner. Must
+         * succeed. The path may be "*" or empty (OPTIONS *, CONNECT); the protocol answers these
+         * itself.
          */
         void (*route)(struct http_session *s, struct exchange *x);
         /*
-         * An exchange is over; called before its handler's `finish`, for logs and figures. Also called
-         * for what could not be parsed and was refused, which was not routed; see exchange.h.
+         * An exchange is over; called before its handler's `finish`, for logs and figures. Also
+         * called for what could not be parsed and was refused, which was not routed; see
+         * exchange.h.
          */
         void (*finished)(struct http_session *s, struct exchange *x);
 };
@@ -56,10 +58,10 @@ struct text http_context_lines(struct http_context *c);
 
 /* What the connection waits for; it chooses the deadline by this. */
 enum http_phase {
-        HTTP_PHASE_IDLE,   /* no request has begun: KeepAliveSec (or HeadTimeoutSec before the first) */
+        HTTP_PHASE_IDLE,   /* no request has begun: KeepAliveSec, before the first HeadTimeoutSec */
         HTTP_PHASE_HEAD,   /* in a head: HeadTimeoutSec from its first byte */
-        HTTP_PHASE_BODY,   /* waiting for a body's bytes that are wanted or to be discarded: BodyTimeoutSec */
-        HTTP_PHASE_ANSWER, /* a handler is at work */
+        HTTP_PHASE_BODY,   /* for a body's bytes, wanted or to be discarded: BodyTimeoutSec */
+        HTTP_PHASE_ANSWER, /* a handler is at work, or output() has to be called first */
 };
 
 /* Bytes to send: the parts, then a range of a file. They stay until http_session_sent(). */
@@ -82,29 +84,29 @@ struct http_protocol {
         const char *name; /* "HTTP/1" */
 
         /*
-         * Bytes that came. All are taken (copied where they must outlive the call) or the session is
-         * broken. 0, or -errno (-ENOMEM): the connection ends at once. Not after feed_end().
+         * Bytes that came. All are taken (copied where they must outlive the call) or the session
+         * is broken. 0, or -errno (-ENOMEM): the connection ends at once. Not after feed_end().
          */
         int (*feed)(struct http_session *s, struct text data);
 
         /*
-         * The peer ended its side. The session decides what becomes of a request under way; after it,
-         * output() tells when to close. 0, or -errno as feed().
+         * The peer ended its side. The session decides what becomes of a request under way; after
+         * it, output() tells when to close. 0, or -errno as feed().
          */
         int (*feed_end)(struct http_session *s);
 
         /*
-         * What to send next; not before the last output was sent(). An http_output_outcome, or -errno:
-         * the connection breaks at once, and visibly, since an answer may end where it looks whole
-         * (-EBADMSG: a bug of ours, see base/invariant.h; else what ended the exchange). What came
-         * before the break was given out first.
+         * What to send next; not before the last output was sent(). An http_output_outcome, or
+         * -errno: the connection breaks at once, and visibly, since an answer may end where it
+         * looks whole (-EBADMSG: a bug of ours, see base/invariant.h; else what ended the
+         * exchange). What came before the break was given out first.
          */
         int (*output)(struct http_session *s, struct http_output *ret);
         void (*sent)(struct http_session *s); /* the last output was taken whole */
 
         /*
-         * Finish all exchanges under way with `error`, free all but `s` itself. Only when nothing is
-         * being sent any more: the memory of an output goes to the next who needs some.
+         * Finish all exchanges under way with `error`, free all but `s` itself. Only when nothing
+         * is being sent any more: the memory of an output goes to the next who needs some.
          */
         void (*finish)(struct http_session *s, int error);
 };
@@ -113,14 +115,14 @@ struct http_session {
         const struct http_protocol *protocol;
         struct http_context *context;
         /*
-         * Something changed from outside of feed/output/sent (a handler answered later): the connection
-         * asks output() again, soon, and looks at `phase` and `wants_input`. Never called from within
-         * feed(), feed_end(), output(), sent().
+         * Something changed from outside of feed/output/sent (a handler answered later): the
+         * connection asks output() again, soon, and looks at `phase` and `wants_input`. Never
+         * called from within feed(), feed_end(), output(), sent().
          */
         void (*changed)(struct http_session *s);
-        uint8_t phase;     /* enum http_phase */
-        bool wants_input;  /* receive and feed; false: leave bytes in the kernel (back pressure) */
-        bool yielding;     /* stopped at HTTP_REQUESTS_MAX: if output() gave NONE, call it next turn */
+        uint8_t phase;    /* enum http_phase */
+        bool wants_input; /* receive and feed; false: leave bytes in the kernel (back pressure) */
+        bool yielding; /* stopped at HTTP_REQUESTS_MAX: if output() gave NONE, call it next turn */
         bool close_soon;   /* set by the connection (drain): answer what is under way, then close */
         uint32_t requests; /* exchanges begun on this connection */
         unsigned open;     /* exchanges under way */
@@ -134,28 +136,28 @@ struct http_session {
 
 struct http1_session {
         struct http_session session;
-        struct exchange *exchange; /* the one under way or being parsed; from the pool, NULL when idle */
-        char *chunk;         /* heads and small bodies to send; from the pool, NULL when idle */
+        struct exchange *exchange; /* under way or being parsed; from the pool, NULL when idle */
+        char *chunk; /* heads and small bodies to send; from the pool, NULL when idle */
         uint32_t chunk_used;
         int broken;          /* 0, or the -errno that output() gives when all before it was sent */
-        struct buffer input; /* bytes kept: a head that is not whole, what follows the request under way */
+        struct buffer input; /* kept: a head that is not whole, what follows a request under way */
         size_t input_start;  /* in `input`: what is before it was used */
         struct chunked chunked;
-        uint64_t body_left;  /* bytes of the body to come; chunked: that may come */
+        uint64_t body_left; /* bytes of the body to come; chunked: that may come */
         struct http1_parser parser;
-        uint16_t burst;      /* requests begun since the last yield or output */
-        uint8_t reading;     /* enum http1_reading */
+        uint16_t burst;  /* requests begun since the last yield or output */
+        uint8_t reading; /* enum http1_reading */
         bool body_is_chunked;
-        bool busy;           /* in a function of the protocol: handlers' calls only leave marks */
-        bool sending;        /* the last output was not sent() yet: chunk and piece must stay */
-        bool ended;          /* the peer's side */
-        bool closing;        /* no request is read after the one under way */
-        bool linger;         /* the peer may be sending what nobody will read */
+        bool busy;            /* in a function of the protocol: handlers' calls only leave marks */
+        bool sending;         /* the last output was not sent() yet: chunk and piece must stay */
+        bool ended;           /* the peer's side */
+        bool closing;         /* no request is read after the one under way */
+        bool linger;          /* the peer may be sending what nobody will read */
         bool head_is_partial; /* all kept input was parsed, and more is needed */
-        bool yielded;
-        struct http1_progress { /* of the exchange under way, zeroed for each */
-                uint8_t writing; /* enum http1_writing */
-                uint8_t framing; /* enum http1_framing */
+        bool yielded;         /* NONE was given for `yielding` */
+        struct http1_progress {               /* of the exchange under way, zeroed for each */
+                uint8_t writing;              /* enum http1_writing */
+                uint8_t framing;              /* enum http1_framing */
                 bool wants_body, wanted_body; /* the handler waits for bytes; it has ever asked */
                 bool body_given;              /* the last bytes were given to the handler */
                 bool body_came;               /* its first byte, or 100 Continue was sent */

@@ -15,7 +15,7 @@
 #define OK(length)  "$OKContent-Length: " length "\r\n"
 #define HELLO       OK("5") "Etag: \"1\"\r\n\r\nhello"
 #define HELLO_CLOSE "$OKConnection: close\r\nContent-Length: 5\r\nEtag: \"1\"\r\n\r\nhello"
-#define REFUSED(line, fields, length)                          \
+#define REFUSED(line, fields, length)                                 \
         "HTTP/1.1 " line "\r\n$HEAD" fields "Content-Length: " length \
         "\r\nContent-Type: text/html\r\n"
 #define PAGE(line) "<!DOCTYPE html>\n<title>" line "</title>\n<h1>" line "</h1>\n"

@@ -9,17 +9,17 @@
 #include "base/fd.h"
 
 /*
- * A sample is a row: what it answers, when, and its pieces in order. A piece longer than the room that
- * the carrier has is given in parts, as any handler must, but where the row says that it lies.
+ * A sample is a row: what it answers, when, and its pieces in order. A piece longer than the room
+ * that the carrier has is given in parts, as any handler must, but where the row says that it lies.
  */
 
 enum { PIECES_MAX = 5 };
 
 struct sample_piece {
-        const char *text;    /* memory … */
-        uint32_t big, file;  /* … or so many bytes of the big memory, or of the file */
-        bool later;          /* none yet: EXCHANGE_LATER, once */
-        int error;           /* or a failure */
+        const char *text;   /* memory … */
+        uint32_t big, file; /* … or so many bytes of the big memory, or of the file */
+        bool later;         /* none yet: EXCHANGE_LATER, once */
+        int error;          /* or a failure */
 };
 
 struct sample {
@@ -192,8 +192,8 @@ static int sample_pull(struct exchange *x, uint64_t room_bytes, struct exchange_
         if (state->piece_taken == (piece->text ? strlen(piece->text) : piece->big + piece->file)) {
                 state->piece_taken = 0;
                 piece = &sample->pieces[++state->at];
-                ret->last = state->at == PIECES_MAX ||
-                            !(piece->text || piece->big || piece->file || piece->later || piece->error);
+                ret->last = state->at == PIECES_MAX || !(piece->text || piece->big || piece->file ||
+                                                         piece->later || piece->error);
         }
         return 0;
 }

@@ -14,10 +14,11 @@ enum { SAMPLE_BIG_BYTES = 100 * 1000, SAMPLE_FILE_BYTES = 50 * 1000, SAMPLE_WAIT
 /* What the handlers of one test share; its context's `route` sets it as x->worker. */
 struct samples {
         char big[SAMPLE_BIG_BYTES];
-        int file; /* SAMPLE_FILE_BYTES long */
+        int file;                                     /* SAMPLE_FILE_BYTES long */
         struct exchange *waiting[SAMPLE_WAITING_MAX]; /* to be gone on with by samples_go_on() */
         unsigned waiting_count;
-        struct buffer journal; /* "PATH error=N;" for each `finish`, "PATH body=N last;" for bodies */
+        struct buffer
+                journal; /* "PATH error=N;" for each `finish`, "PATH body=N last;" for bodies */
         bool journal_bodies;
         unsigned started, finished;
 };

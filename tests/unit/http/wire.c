@@ -66,14 +66,14 @@ static void wire_take(struct wire *w, const struct http_output *output) {
         assert_true(output->count <= HTTP_OUTPUT_PARTS_MAX);
         for (unsigned i = 0; i < output->count; i++) {
                 assert_true(output->parts[i].iov_len > 0);
-                assert_int_equal(buffer_append(&w->out, output->parts[i].iov_base,
-                                               output->parts[i].iov_len),
-                                 0);
+                assert_int_equal(
+                        buffer_append(&w->out, output->parts[i].iov_base, output->parts[i].iov_len),
+                        0);
         }
         if (output->file_bytes) {
                 assert_int_equal(buffer_reserve(&w->out, output->file_bytes), 0);
-                assert_int_equal(pread(output->file, w->out.data + w->out.used,
-                                       output->file_bytes, (off_t)output->file_offset),
+                assert_int_equal(pread(output->file, w->out.data + w->out.used, output->file_bytes,
+                                       (off_t)output->file_offset),
                                  output->file_bytes);
                 w->out.used += output->file_bytes;
         }

@@ -4,8 +4,9 @@
 #include "samples.h"
 
 /*
- * An HTTP/1 session without a network: bytes go in, what it would send is collected, and its handlers
- * go on whenever there is nothing else to do. The clock stands at 784111777 (RFC 9110, 5.6.7).
+ * An HTTP/1 session without a network: bytes go in, what it would send is collected, and its
+ * handlers go on whenever there is nothing else to do. The clock stands at 784111777 (RFC 9110,
+ * 5.6.7).
  */
 enum wire_end { WIRE_OPEN, WIRE_CLOSE, WIRE_LINGER, WIRE_BROKEN };
 
@@ -13,14 +14,15 @@ struct wire {
         struct http_context context;
         struct http1_session http;
         struct samples samples;
-        struct buffer out, log; /* `log`: "METHOD TARGET STATUS BYTES;" for each exchange that is over */
+        struct buffer out,
+                log; /* `log`: "METHOD TARGET STATUS BYTES;" for each exchange that is over */
         uint64_t now_usec;
         enum wire_end end;
-        int error;              /* WIRE_BROKEN: why */
+        int error; /* WIRE_BROKEN: why */
         unsigned outputs, changes, yields;
-        bool in_session;        /* `changed` must not be called */
-        bool hold;              /* leave handlers that wait waiting */
-        bool hold_sent;         /* leave the next output unsent: wire_sent() */
+        bool in_session; /* `changed` must not be called */
+        bool hold;       /* leave handlers that wait waiting */
+        bool hold_sent;  /* leave the next output unsent: wire_sent() */
         bool unsent;
 };
 
@@ -34,7 +36,7 @@ void wire_run(struct wire *w);  /* until it has nothing to do */
 void wire_sent(struct wire *w); /* what was held; then wire_run() */
 
 /*
- * Compare what was sent so far, and forget it. In `expected` "$OK" and "$HEAD" are the lines that begin
- * answers, with and without the status, and "$N:" is the first N bytes of all large bodies.
+ * Compare what was sent so far, and forget it. In `expected` "$OK" and "$HEAD" are the lines that
+ * begin answers, with and without the status, and "$N:" is the first N bytes of all large bodies.
  */
 void wire_expect(struct wire *w, const char *expected);
