@@ -20,7 +20,7 @@ SLOWNESS = 5 if SANITIZED or 'coverage' in BUILD else 1
 ROOT = os.geteuid() == 0
 
 # what no run may leave on standard error: sanitizers' reports, broken invariants, failed assertions
-TROUBLE = re.compile(r'Sanitizer|runtime error:|[Ii]nvariant|Assertion|core dumped|double free')
+TROUBLE = re.compile(r'Sanitizer|runtime error:|[Ii]nvariant|Assertion|bug of emberd|double free')
 
 
 def free_port():
