@@ -30,7 +30,9 @@ enum {
         OUTPUTS_KEPT = 128,
 };
 #define LINGER_USEC      (2 * USEC_PER_SEC)
-#define DRAIN_FRESH_USEC USEC_PER_SEC /* for the request that is on its way when a drain begins */
+/* For a request that is on its way when a drain begins: on a new connection one surely is. */
+#define DRAIN_FRESH_USEC USEC_PER_SEC
+#define DRAIN_IDLE_USEC  (100 * USEC_PER_MSEC)
 
 /* What is being sent. */
 struct conn_output {
@@ -218,10 +220,6 @@ static void conn_receive_done(struct loop_op *op) {
 
         if (c->state == CONN_CLOSING)
                 return;
-        if (op->result == -ECANCELED) { /* a drain asked whether something had come: nothing had */
-                conn_close(c, 0);
-                return;
-        }
         if (op->result < 0) {
                 conn_close(c, op->result);
                 return;
@@ -417,14 +415,12 @@ int conn_accept(struct conn_set *set, int fd, const struct sockaddr *address, so
 
 void conn_set_drain(struct conn_set *set) {
         set->draining = true;
-        list_for_each_safe(at, &set->idle) {
+        list_for_each(at, &set->idle) {
                 struct conn *c = container_of(at, struct conn, link);
 
                 conn_session(c)->close_soon = true;
-                if (!conn_session(c)->requests)
-                        conn_set_deadline(c, DRAIN_FRESH_USEC);
-                else /* a request that has come already completes the receive, and is served */
-                        loop_cancel(set->loop, &c->receive);
+                conn_set_deadline(c, conn_session(c)->requests ? DRAIN_IDLE_USEC
+                                                               : DRAIN_FRESH_USEC);
         }
         list_for_each(at, &set->busy)
                 conn_session(container_of(at, struct conn, link))->close_soon = true;

@@ -46,8 +46,8 @@ int conn_accept(struct conn_set *set, int fd, const struct sockaddr *address, so
 bool conn_set_evict(struct conn_set *set);
 
 /*
- * From now on answers are the last of their connections; connections between two requests end, and
- * those that have not sent anything have a second to do so.
+ * From now on answers are the last of their connections. Connections between two requests have a
+ * tenth of a second, and those that have not sent anything yet a second, for a request under way.
  */
 void conn_set_drain(struct conn_set *set);
 
