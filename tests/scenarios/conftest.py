@@ -48,7 +48,7 @@ def program():
 
 @pytest.fixture
 def folder():
-    """A temporary folder that any user may enter and write to (pytest's own are closed to others)."""
+    """A temporary folder that any user may enter and write to; pytest's are closed to others."""
     path = tempfile.mkdtemp(prefix='emberd-test-')
     os.chmod(path, 0o777)
     yield path
@@ -90,8 +90,8 @@ class Starter:
                  listen=True, workers=None, backend=None, environment=None, log=False, limits=None,
                  wait=True, as_root=False, prefix=()):
         """
-        Start emberd and wait until it listens. `options` are values of -o; `settings` is the text of
-        a settings file; without `log` the access log is off.
+        Start emberd and wait until it listens. `options` are values of -o; `settings` is the text
+        of a settings file; without `log` the access log is off.
         """
         argv = [*prefix, self.program, *self.common(workers, backend)]
         if not log:

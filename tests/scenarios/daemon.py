@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Starts the built emberd, talks to its process, and ends it with the checks that every test owes."""
+"""Starts the built emberd, watches its process, and ends it with the checks every test owes."""
 import contextlib
 import os
 import pwd
@@ -134,7 +134,7 @@ class Passed:
 
 
 class Daemon:
-    """One running emberd. `port` is that of its --listen; `stdout` and `stderr` are read from files."""
+    """One running emberd. `port` is that of --listen; `stdout` and `stderr` are read from files."""
 
     def __init__(self, argv, folder, port=None, environment=None, passed=None, limits=None,
                  as_root=False):

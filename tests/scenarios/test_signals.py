@@ -39,8 +39,8 @@ def test_term_under_load(emberd, root):
     """
     notify = emberd.new_notify()
     one = emberd(root=root, notify=notify)
-    load = subprocess.Popen(['wrk', '-t2', '-c64', '-d4', f'http://127.0.0.1:{one.port}/medium.bin'],
-                            stdout=subprocess.PIPE, text=True)
+    url = f'http://127.0.0.1:{one.port}/medium.bin'
+    load = subprocess.Popen(['wrk', '-t2', '-c64', '-d4', url], stdout=subprocess.PIPE, text=True)
     watched = [Client(one.connect()) for _ in range(20)]
     time.sleep(1)
     for client in watched:
@@ -151,7 +151,7 @@ Root={root}
 
 
 def test_reload(emberd, root):
-    """HUP takes the new settings without losing a request; a reload says when it began and ended."""
+    """HUP takes the new settings and loses no request; a reload says when it began and ended."""
     notify = emberd.new_notify()
     one = emberd(settings=SETTINGS.format(root=root), notify=notify)
     notify.wait('READY=1')
@@ -196,7 +196,7 @@ def test_reload(emberd, root):
 
 
 def test_reload_with_faults_changes_nothing(emberd, root):
-    """A typing error in the settings must not take the server down, and must be told where it is."""
+    """A typing error in the settings does not take the server down, and is told where it is."""
     notify = emberd.new_notify()
     one = emberd(settings=SETTINGS.format(root=root), notify=notify)
     notify.wait('READY=1')

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A disk that does not answer must not stop those who ask for something else."""
 import contextlib
+import ctypes
 import os
 import subprocess
 import sys
@@ -14,13 +15,24 @@ from daemon import ROOT, SLOWNESS, eventually
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-@pytest.fixture
-def slow_root(root, folder):
-    """`root` with a mount in it that hangs until the file `go` is made: (root, go)."""
+CLONE_NEWNS = 0x00020000
+
+
+@pytest.fixture(scope='session')
+def own_mounts():
+    """Mounts of this process and its children alone: nothing that a test mounts is seen outside."""
     if not ROOT:
         pytest.skip('not root')
     if not os.path.exists('/dev/fuse'):
         pytest.skip('no /dev/fuse')
+    if ctypes.CDLL(None).unshare(CLONE_NEWNS) < 0 or subprocess.run(
+            ['mount', '--make-rprivate', '/'], check=False, capture_output=True).returncode:
+        pytest.skip('no mount namespace of our own')
+
+
+@pytest.fixture
+def slow_root(own_mounts, root, folder):
+    """`root` with a mount in it that hangs until the file `go` is made: (root, go)."""
     mount = os.path.join(root, 'mount')
     go = os.path.join(folder, 'go')
     os.mkdir(mount)
