@@ -5,7 +5,7 @@
 
 /*
  * A byte at a time for what frames the chunks, since it is short and may be cut anywhere; the
- * chunks themselves are handed on as they lie. What other decoders let pass and must not (a lone LF, white
+ * payload is handed on as it lies. What other decoders let pass and must not (a lone LF, white
  * space behind a size, a size that overflows, a CR inside an extension) is where requests are
  * smuggled: a front that sees the line end elsewhere sees other requests than we do.
  */
@@ -96,11 +96,11 @@ static int step_line(struct chunked *c, char byte) {
         return CHUNKED_FAILED;
 }
 
-/* Is the byte that brings the decoder to `next` beyond a bound? */
-static bool is_beyond(struct chunked *c, unsigned next) {
+/* Is the byte that comes, of a line or of the trailer, beyond their bounds? */
+static bool is_beyond(struct chunked *c) {
         if (c->state >= CHUNKED_TRAILER)
                 return ++c->trailer_bytes > CHUNKED_TRAILER_BYTES_MAX;
-        return next <= CHUNKED_SIZE_LF && ++c->line_bytes > CHUNKED_LINE_BYTES_MAX;
+        return c->state <= CHUNKED_SIZE_LF && ++c->line_bytes > CHUNKED_LINE_BYTES_MAX;
 }
 
 int chunked_feed(struct chunked *c, struct text input, size_t *ret_used, struct text *ret_data) {
@@ -108,8 +108,6 @@ int chunked_feed(struct chunked *c, struct text input, size_t *ret_used, struct 
 
         *ret_data = (struct text){};
         while (used < input.size && c->state < CHUNKED_ENDED) {
-                unsigned next;
-
                 if (c->state == CHUNKED_PAYLOAD) {
                         size_t n = MIN((uint64_t)(input.size - used), c->left);
 
@@ -120,8 +118,8 @@ int chunked_feed(struct chunked *c, struct text input, size_t *ret_used, struct 
                         used += n;
                         break;
                 }
-                next = (unsigned)step_line(c, input.data[used++]);
-                c->state = is_beyond(c, next) ? CHUNKED_FAILED : next;
+                c->state = is_beyond(c) ? CHUNKED_FAILED : (uint8_t)step_line(c, input.data[used]);
+                used++;
         }
         *ret_used = used;
         if (c->state == CHUNKED_FAILED)
