@@ -17,6 +17,7 @@
 
 enum {
         HEAD_FIXED_BYTES_MAX = 256, /* all lines of a head but the handler's; 185 at most */
+        WAKES_MAX = 100,            /* of a handler from inside its `pull`, and no piece: a bug */
         FRAME_BYTES_MAX = 32,       /* a chunk's size line, the CRLF behind it and the last chunk */
 };
 #define PIECE_BYTES_MAX (UINT64_C(1) << 30) /* asked for at once when the length is not known */
@@ -200,14 +201,22 @@ static void take_piece(struct http1_session *h, struct exchange *x,
 }
 
 static int write_body(struct http1_session *h, struct exchange *x) {
-        while (h->progress.writing == HTTP1_WRITE_BODY && chunk_room(h) >= FRAME_BYTES_MAX) {
-                bool counted = h->progress.framing == HTTP1_FRAMING_LENGTH;
-                struct exchange_piece piece;
-                int r = exchange_pull(x, counted ? x->carrier_left : PIECE_BYTES_MAX, &piece);
+        bool counted = h->progress.framing == HTTP1_FRAMING_LENGTH;
+        unsigned woken = 0;
 
-                if (r > 0 || x->failed)
-                        return 0; /* later */
-                if (r == 0 && !piece_is_sound(h, x, &piece))
+        while (h->progress.writing == HTTP1_WRITE_BODY && !h->progress.waits &&
+               chunk_room(h) >= FRAME_BYTES_MAX) {
+                struct exchange_piece piece;
+                int r;
+
+                h->progress.waits = true; /* a wake from inside the call takes it back */
+                r = exchange_pull(x, counted ? x->carrier_left : PIECE_BYTES_MAX, &piece);
+                if (x->failed)
+                        return 0;
+                if (r > 0 && (h->progress.waits || invariant(++woken < WAKES_MAX)))
+                        continue;
+                h->progress.waits = false;
+                if (r > 0 || (r == 0 && !piece_is_sound(h, x, &piece)))
                         r = -EBADMSG;
                 if (r < 0) {
                         x->failed = true;

@@ -541,6 +541,11 @@ static void handler_called(struct exchange *x) {
         x->session->changed(x->session);
 }
 
+static void handler_woke(struct exchange *x) {
+        http1_of(x->session)->progress.waits = false;
+        handler_called(x);
+}
+
 static void handler_wants_body(struct exchange *x) {
         struct http1_session *h = http1_of(x->session);
 
@@ -552,7 +557,7 @@ static void handler_wants_body(struct exchange *x) {
 
 static const struct exchange_carrier http1_carrier = {
         .answered = handler_called,
-        .woken = handler_called,
+        .woken = handler_woke,
         .want_body = handler_wants_body,
         .failed = handler_called,
 };

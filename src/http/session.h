@@ -162,6 +162,7 @@ struct http1_session {
                 bool body_given;              /* the last bytes were given to the handler */
                 bool body_came;               /* its first byte, or 100 Continue was sent */
                 bool head_kept;
+                bool waits; /* the handler gave EXCHANGE_LATER, and did not wake it since */
         } progress;
 };
 

@@ -28,14 +28,15 @@ struct sample {
         const char *fields;
         uint64_t body_bytes;
         struct sample_piece pieces[PIECES_MAX];
-        bool later;      /* answers not in `start` */
-        bool refuses;    /* by exchange_refuse() */
-        bool echoes;     /* wants the body, answers with how long it was, and its last byte */
-        bool early_echo; /* answers before it wants the body, which becomes the answer's size */
-        bool reads_late; /* wants the body not in `start` */
-        bool lies;       /* gives more than there is room for */
-        int fails;       /* exchange_fail() in `start` */
-        bool twice;      /* answers twice */
+        bool later;       /* answers not in `start` */
+        bool refuses;     /* by exchange_refuse() */
+        bool echoes;      /* wants the body, answers with how long it was, and its last byte */
+        bool early_echo;  /* answers before it wants the body, which becomes the answer's size */
+        bool reads_late;  /* wants the body not in `start` */
+        bool lies;        /* gives more than there is room for */
+        int fails;        /* exchange_fail() in `start` */
+        bool twice;       /* answers twice */
+        bool wants_twice; /* wants the body again behind its end */
 };
 
 static const struct sample samples[] = {
@@ -63,6 +64,10 @@ static const struct sample samples[] = {
         { "/fails-at-once", 0, "", 0, {}, .fails = -ENXIO },
         { "/short", 200, "", 10, { { "ab" } } },
         { "/long", 200, "", 1, { { "ab" } }, .lies = true },
+        { "/wide", 200, NULL, 5, { { "hello" } } },
+        { "/copied", 200, "", 4096, { { .big = 4096 } } },
+        { "/endless", 200, "", EXCHANGE_LENGTH_UNKNOWN, { { "" }, { "x" } }, .lies = true },
+        { "/wants-twice", 200, "", 0, {}, .echoes = true, .wants_twice = true },
         { "/twice", 200, "", 5, { { "hello" } }, .twice = true },
         // clang-format on
 };
@@ -98,13 +103,16 @@ static void wait_to_go_on(struct exchange *x) {
 
 static void answer(struct exchange *x) {
         const struct sample *sample = state_of(x)->sample;
+        struct samples *s = x->worker;
+        struct text wide = { s->wide_fields, sizeof(s->wide_fields) };
+        struct text fields = sample->fields ? text_of(sample->fields) : wide;
 
         if (sample->refuses)
-                exchange_refuse(x, sample->status, text_of(sample->fields));
+                exchange_refuse(x, sample->status, fields);
         else
-                exchange_answer(x, sample->status, text_of(sample->fields), sample->body_bytes);
+                exchange_answer(x, sample->status, fields, sample->body_bytes);
         if (sample->twice)
-                exchange_answer(x, sample->status, text_of(sample->fields), sample->body_bytes);
+                exchange_answer(x, sample->status, fields, sample->body_bytes);
 }
 
 static void sample_start(struct exchange *x) {
@@ -141,6 +149,8 @@ static void sample_body(struct exchange *x, struct text data, bool last) {
                 return;
         }
         state->body_done = true;
+        if (state->sample->wants_twice)
+                exchange_want_body(x);
         if (state->sample->early_echo)
                 exchange_wake(x);
         else
@@ -245,6 +255,9 @@ void samples_init(struct samples *s) {
         *s = (struct samples){};
         for (size_t i = 0; i < sizeof(s->big); i++)
                 s->big[i] = sample_byte(i);
+        memset(s->wide_fields, 'w', sizeof(s->wide_fields));
+        memcpy(s->wide_fields, "X-Wide: ", 8);
+        memcpy(s->wide_fields + sizeof(s->wide_fields) - 2, "\r\n", 2);
         s->file = memfd_create("sample", MFD_CLOEXEC);
         assert(s->file >= 0 && fd_write_all(s->file, s->big, SAMPLE_FILE_BYTES) == 0);
 }

@@ -9,11 +9,17 @@
  * carries exchanges. They know the exchange alone, so each must do the same whatever carries it.
  */
 
-enum { SAMPLE_BIG_BYTES = 100 * 1000, SAMPLE_FILE_BYTES = 50 * 1000, SAMPLE_WAITING_MAX = 32 };
+enum {
+        SAMPLE_BIG_BYTES = 100 * 1000,
+        SAMPLE_WIDE_BYTES = 2 * HTTP_CHUNK_BYTES, /* fields that fit into no chunk */
+        SAMPLE_FILE_BYTES = 50 * 1000,
+        SAMPLE_WAITING_MAX = 32,
+};
 
 /* What the handlers of one test share; its context's `route` sets it as x->worker. */
 struct samples {
         char big[SAMPLE_BIG_BYTES];
+        char wide_fields[SAMPLE_WIDE_BYTES];          /* "X-Wide: www…w\r\n" */
         int file;                                     /* SAMPLE_FILE_BYTES long */
         struct exchange *waiting[SAMPLE_WAITING_MAX]; /* to be gone on with by samples_go_on() */
         unsigned waiting_count;
