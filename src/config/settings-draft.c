@@ -101,8 +101,18 @@ static void fault_unknown_section(struct draft *d, struct settings_origin at, st
                             TEXT_ARGS(shown(word)));
 }
 
+/* "[Site] or [Route]": where else this key is known. Empty: nowhere. */
+static void other_sections(struct text key, struct buffer *to) {
+        for (size_t i = 0; i < settings_table_size; i++)
+                if (text_equal_nocase(key, text_of(settings_table[i].key)))
+                        (void)buffer_printf(to, "%s[%s]", to->used ? " or " : "",
+                                            setting_section_names[settings_table[i].section]);
+}
+
 static void fault_unknown_key(struct draft *d, struct section *s, struct text key,
                               struct settings_origin at) {
+        _cleanup_(buffer_finish)
+        struct buffer others = {};
         unsigned best = UINT32_MAX;
         const char *nearest = "", *section = setting_section_names[s->kind];
         size_t count;
@@ -114,14 +124,12 @@ static void fault_unknown_key(struct draft *d, struct section *s, struct text ke
                 if (distance < best)
                         best = distance, nearest = rows[i].key;
         }
-        for (size_t i = 0; i < settings_table_size && best; i++)
-                if (text_equal_nocase(key, text_of(settings_table[i].key))) {
-                        draft_fault(d, at, "key '%s' is not for [%s]; it belongs in [%s]",
-                                    settings_table[i].key, section,
-                                    setting_section_names[settings_table[i].section]);
-                        return;
-                }
-        if (is_near(text_of(nearest), best))
+        if (best)
+                other_sections(key, &others);
+        if (others.used)
+                draft_fault(d, at, "key '%.*s' is not for [%s]; it belongs in %.*s",
+                            TEXT_ARGS(shown(key)), section, TEXT_ARGS(buffer_text(&others)));
+        else if (is_near(text_of(nearest), best))
                 draft_fault(d, at, "unknown key '%.*s' in [%s]; did you mean '%s'?",
                             TEXT_ARGS(shown(key)), section, nearest);
         else
