@@ -115,7 +115,7 @@ class Starter:
         if passed and passed.sockets[0].family == daemon_module.socket.AF_INET:
             one.port = passed.sockets[0].getsockname()[1]
         if wait and port:
-            one.wait_listening()
+            one.wait_serving()
         return one
 
     def run(self, *arguments, seconds=10, **keywords):

@@ -172,15 +172,13 @@ class Daemon:
     def connect(self, seconds=10):
         return socket.create_connection(('127.0.0.1', self.port), seconds * SLOWNESS)
 
-    def wait_listening(self, seconds=10):
-        def listens():
+    def wait_serving(self, seconds=10):
+        """Until the log says that the workers run."""
+        def serves():
             assert self.process.poll() is None, \
                 f'emberd ended with {self.process.returncode}: {self.stderr}'
-            with contextlib.suppress(OSError):
-                self.connect(1).close()
-                return True
-            return False
-        eventually(listens, seconds, 'a listening socket')
+            return 'serving with' in self.stderr
+        eventually(serves, seconds, 'a serving emberd')
         return self
 
     def signal(self, number):

@@ -2,6 +2,8 @@
 """Files beneath a root: what is found, what is sent, and that nothing outside is reached."""
 import email.utils
 import os
+import shutil
+import tempfile
 import threading
 import time
 
@@ -20,11 +22,30 @@ def http_date(seconds):
     return email.utils.formatdate(seconds, usegmt=True)
 
 
-def age(path, seconds=100):
-    """Give a file a past, so that its ETag is strong."""
-    then = time.time() - seconds
-    os.utime(path, (then, then))
-    return int(then)
+@pytest.fixture(scope='session')
+def settled():
+    """
+    Files whose last change lies back far enough for a strong ETag. The change of a file's status
+    counts, which nobody can set, so the files are made once and then waited for.
+    """
+    path = tempfile.mkdtemp(prefix='emberd-settled-')
+    os.chmod(path, 0o755)
+    write(f'{path}/small.txt', b'small file\n')
+    write(f'{path}/big.bin', bytes(range(256)) * 4096)
+    write(f'{path}/empty', b'')
+    then = int(time.time()) - 1000
+    for name in os.listdir(path):
+        os.utime(f'{path}/{name}', (then, then))
+    time.sleep(2.2)
+    yield path, then
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def settled_client(emberd, settled):
+    one = emberd(root=settled[0])
+    with Client(one.connect()) as connected:
+        yield connected
 
 
 def test_index_and_redirect(client, root):
@@ -70,40 +91,40 @@ def test_media_types(client, root):
     assert js.status == 404
 
 
-def test_if_none_match(client, root):
+def test_if_none_match(settled_client, settled):
     """A cache that has the file must not be sent it again."""
-    age(f'{root}/small.txt')
-    tag = client.request('/small.txt').fields['etag']
+    tag = settled_client.request('/small.txt').fields['etag']
     assert not tag.startswith('W/')
     for value, status in [(tag, 304), (f'W/{tag}', 304), ('*', 304), (f'"x", {tag}', 304),
                           ('"x"', 200), (tag.strip('"'), 200)]:
-        response = client.request('/small.txt', fields=f'If-None-Match: {value}')
+        response = settled_client.request('/small.txt', fields=f'If-None-Match: {value}')
         assert response.status == status, value
         assert response.fields['etag'] == tag
-        assert client.request('/small.txt', 'HEAD', f'If-None-Match: {value}').status == status
+        response = settled_client.request('/small.txt', 'HEAD', f'If-None-Match: {value}')
+        assert response.status == status, value
 
 
-def test_if_modified_since(client, root):
+def test_if_modified_since(settled_client, settled):
     """The older way to the same end; If-None-Match, where it is sent, decides alone."""
-    then = age(f'{root}/small.txt')
-    assert client.request('/small.txt').fields['last-modified'] == http_date(then)
+    then = settled[1]
+    assert settled_client.request('/small.txt').fields['last-modified'] == http_date(then)
     for value, status in [(http_date(then), 304), (http_date(then + 50), 304),
                           (http_date(then - 1), 200), ('nonsense', 200),
                           (time.strftime('%A, %d-%b-%y %H:%M:%S GMT', time.gmtime(then)), 304),
                           (time.strftime('%a %b %e %H:%M:%S %Y', time.gmtime(then)), 304)]:
-        response = client.request('/small.txt', fields=f'If-Modified-Since: {value}')
+        response = settled_client.request('/small.txt', fields=f'If-Modified-Since: {value}')
         assert response.status == status, value
     both = f'If-Modified-Since: {http_date(then)}\nIf-None-Match: "x"'
-    assert client.request('/small.txt', fields=both).status == 200
+    assert settled_client.request('/small.txt', fields=both).status == 200
 
 
-def test_if_match(client, root):
+def test_if_match(settled_client, settled):
     """A condition that fails says 412, so that a resumed download does not mix two files."""
-    then = age(f'{root}/small.txt')
-    tag = client.request('/small.txt').fields['etag']
-    assert client.request('/small.txt', fields=f'If-Match: {tag}').status == 200
-    assert client.request('/small.txt', fields='If-Match: "x"').status == 412
-    assert client.request('/small.txt',
+    then = settled[1]
+    tag = settled_client.request('/small.txt').fields['etag']
+    assert settled_client.request('/small.txt', fields=f'If-Match: {tag}').status == 200
+    assert settled_client.request('/small.txt', fields='If-Match: "x"').status == 412
+    assert settled_client.request('/small.txt',
                           fields=f'If-Unmodified-Since: {http_date(then - 1)}').status == 412
 
 
@@ -114,10 +135,9 @@ RANGES = [('bytes=0-0', 206, 0, 1), ('bytes=0-', 206, 0, 1048576), ('bytes=-5', 
 
 
 @pytest.mark.parametrize('value, status, first, size', RANGES, ids=[r[0] for r in RANGES])
-def test_range(client, root, value, status, first, size):
+def test_range(settled_client, settled, value, status, first, size):
     """Players seek and downloads resume by ranges; each end is off by one in somebody's code."""
-    age(f'{root}/big.bin')
-    response = client.request('/big.bin', fields=f'Range: {value}')
+    response = settled_client.request('/big.bin', fields=f'Range: {value}')
     assert response.status == status
     if status == 416:
         assert response.fields['content-range'] == 'bytes */1048576'
@@ -126,26 +146,26 @@ def test_range(client, root, value, status, first, size):
     assert response.body == (bytes(range(256)) * 4096)[first:first + size]
 
 
-def test_ranges_that_are_ignored(client, root):
+def test_ranges_that_are_ignored(settled_client, settled):
     """What is no range, or several, may be answered with the whole file."""
-    age(f'{root}/small.txt')
     for value in ['lines=1-2', 'bytes=5-2', 'bytes=a-b', 'bytes=', 'bytes=0-1,3-4',
                   'bytes=18446744073709551616-']:
-        response = client.request('/small.txt', fields=f'Range: {value}')
+        response = settled_client.request('/small.txt', fields=f'Range: {value}')
         assert response.status in (200, 416), value
-    response = client.request('/small.txt', 'HEAD', 'Range: bytes=0-1')
+    response = settled_client.request('/small.txt', 'HEAD', 'Range: bytes=0-1')
     assert response.status == 200 and response.fields['content-length'] == '11'
-    assert client.request('/small.txt').fields.get('accept-ranges') == 'bytes'
-    assert client.request('/empty', fields='Range: bytes=0-0').status in (200, 416)
+    assert settled_client.request('/small.txt').fields.get('accept-ranges') == 'bytes'
+    assert settled_client.request('/empty', fields='Range: bytes=0-0').status in (200, 416)
 
 
-def test_if_range(client, root):
+def test_if_range(settled_client, settled):
     """A resumed download goes on only if the file is still the same one."""
-    then = age(f'{root}/small.txt')
-    tag = client.request('/small.txt').fields['etag']
+    then = settled[1]
+    tag = settled_client.request('/small.txt').fields['etag']
     for value, status in [(tag, 206), ('"x"', 200), (f'W/{tag}', 200), (http_date(then), 206),
                           (http_date(then - 1), 200)]:
-        response = client.request('/small.txt', fields=f'Range: bytes=0-1\nIf-Range: {value}')
+        fields = f'Range: bytes=0-1\nIf-Range: {value}'
+        response = settled_client.request('/small.txt', fields=fields)
         assert response.status == status, value
 
 
@@ -236,7 +256,6 @@ def test_large_file(client, root):
         file.truncate(size)
         file.seek(size - 4)
         file.write(b'end!')
-    age(f'{root}/hole')
     assert client.request('/hole', 'HEAD').fields['content-length'] == str(size)
     response = client.request('/hole', fields=f'Range: bytes={size - 1000}-')
     assert response.status == 206 and response.body == b'\0' * 996 + b'end!'
@@ -260,7 +279,6 @@ def test_rewrite_of_equal_size(client, root):
 
 def test_change_is_seen(client, root):
     """What is held in memory is looked at again within about a second."""
-    age(f'{root}/small.txt')
     for _ in range(5):
         assert client.request('/small.txt').body == b'small file\n'
     tag = client.request('/small.txt').fields['etag']
@@ -272,7 +290,6 @@ def test_change_is_seen(client, root):
     write(f'{root}/small.txt', b'back\n')
     eventually(lambda: client.request('/small.txt').body == b'back\n', 4)
     write(f'{root}/new', b'renamed\n')
-    age(f'{root}/new', 1000)
     os.rename(f'{root}/new', f'{root}/small.txt')
     eventually(lambda: client.request('/small.txt').body == b'renamed\n', 4)
 
