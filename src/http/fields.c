@@ -81,7 +81,7 @@ bool http_request_next(const struct http_request *r, enum http_field_id id, unsi
                        struct text *ret_value) {
         unsigned i = *at ? *at : (unsigned)r->first[id] - 1;
 
-        if (!r->first[id])
+        if (!r->first[id] || (*at && !(r->repeated & 1u << id)))
                 return false;
         for (; i < r->field_count; i++)
                 if (r->fields[i].id == id) {
@@ -134,17 +134,15 @@ __attribute__((always_inline)) static inline bool spells(const char *name, const
 #define IS(literal, id) (spells(name.data, literal, sizeof(literal) - 1) ? (id) : HTTP_FIELD_OTHER)
 
 enum http_field_id http_field_id_of(struct text name) {
-        char first = name.size ? ascii_lower(name.data[0]) : '\0';
-
         switch (name.size) {
         case 4: return IS("host", HTTP_HOST);
         case 5: return IS("range", HTTP_RANGE);
         case 6:
-                if (first == 'a')
+                if (ascii_lower(name.data[0]) == 'a')
                         return IS("accept", HTTP_ACCEPT);
                 return IS("expect", HTTP_EXPECT);
         case 7:
-                if (first == 'r')
+                if (ascii_lower(name.data[0]) == 'r')
                         return IS("referer", HTTP_REFERER);
                 return IS("upgrade", HTTP_UPGRADE);
         case 8:
@@ -152,14 +150,14 @@ enum http_field_id http_field_id_of(struct text name) {
                         return IS("if-match", HTTP_IF_MATCH);
                 return IS("if-range", HTTP_IF_RANGE);
         case 10:
-                if (first == 'u')
+                if (ascii_lower(name.data[0]) == 'u')
                         return IS("user-agent", HTTP_USER_AGENT);
                 return IS("connection", HTTP_CONNECTION);
         case 13: return IS("if-none-match", HTTP_IF_NONE_MATCH);
         case 14: return IS("content-length", HTTP_CONTENT_LENGTH);
         case 15: return IS("accept-encoding", HTTP_ACCEPT_ENCODING);
         case 17:
-                if (first == 't')
+                if (ascii_lower(name.data[0]) == 't')
                         return IS("transfer-encoding", HTTP_TRANSFER_ENCODING);
                 return IS("if-modified-since", HTTP_IF_MODIFIED_SINCE);
         case 19: return IS("if-unmodified-since", HTTP_IF_UNMODIFIED_SINCE);

@@ -47,8 +47,13 @@ static enum http_method method_of(struct text name) {
                 { "OPTIONS", HTTP_OPTIONS }, { "TRACE", HTTP_TRACE },   { "PATCH", HTTP_PATCH },
         };
 
+        char padded[sizeof(methods[0].name)] = "";
+
+        if (name.size >= sizeof(padded))
+                return HTTP_METHOD_OTHER;
+        memcpy(padded, name.data, name.size);
         for (size_t i = 0; i < ELEMENTS(methods); i++)
-                if (text_equal(name, text_of(methods[i].name)))
+                if (memcmp(padded, methods[i].name, sizeof(padded)) == 0)
                         return methods[i].method;
         return HTTP_METHOD_OTHER;
 }
@@ -85,7 +90,7 @@ static const char *host_end(const struct input *in, const char *at, const char *
                 return at < end && *at == ']' && at - start > 2 ? at + 1 : NULL;
         }
         for (;;) {
-                at = http_scan_word(in->head, at, end, HTTP_CHAR_HOST);
+                at = http_scan_host(in->head, at, end);
                 if (at == end || *at != '%')
                         return at;
                 if (end - at < 3 || !http_char_is((unsigned char)at[1], HTTP_CHAR_HEX) ||
@@ -207,40 +212,58 @@ static int parse_request_line(const struct input *in, const char **at, struct ht
         if (!outcome && *at - start > HTTP_LINE_BYTES_MAX)
                 outcome = HTTP1_LINE_TOO_LONG;
         r->field_count = 0;
+        r->repeated = 0;
         memset(r->first, 0, sizeof(r->first));
         return outcome;
 }
 
-static int parse_field(const struct input *in, const char **at, struct http_request *r) {
-        struct http_field *field = &r->fields[r->field_count];
-        const char *start = *at, *end;
-        unsigned id;
+/* The field line at `at`; gives where the next line begins, or NULL: malformed, or not whole. */
+static inline const char *parse_field(const char *head, const char *at, const char *end,
+                                      struct http_field *field) {
+        const char *colon = http_scan_name(head, at, end), *value, *next;
 
-        end = http_scan_word(in->head, start, in->end, HTTP_CHAR_TOKEN);
-        if (end == start || end == in->end || *end != ':')
-                return HTTP1_BAD; /* with white space before the colon, and folded lines too */
-        field->name = span_of(in, start, end);
-        id = http_field_id_of((struct text){ start, (size_t)(end - start) });
-        start = end + 1;
-        while (start < in->end && (*start == ' ' || *start == '\t'))
-                start++;
-        end = http_scan_value(in->head, start, in->end);
-        if (in->end - end < 2 || end[0] != '\r' || end[1] != '\n')
-                return HTTP1_BAD;
-        *at = end + 2;
-        while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
-                end--;
-        field->value = span_of(in, start, end);
-        field->id = (uint8_t)id;
-        r->field_count++;
-        if (id && !r->first[id])
-                r->first[id] = (uint8_t)r->field_count;
-        else if (id == HTTP_HOST || id == HTTP_CONTENT_LENGTH)
-                return HTTP1_BAD; /* a second one, even if it says the same */
-        return 0;
+        if (colon == at || colon == end || *colon != ':')
+                return NULL; /* white space before the colon, and folded lines too */
+        field->name = (struct http_span){ (uint32_t)(at - head), (uint32_t)(colon - at) };
+        field->id = (uint8_t)http_field_id_of((struct text){ at, (size_t)(colon - at) });
+        value = colon + 1;
+        while (value < end && (*value == ' ' || *value == '\t'))
+                value++;
+        next = http_scan_value(head, value, end);
+        if (end - next < 2 || memcmp(next, "\r\n", 2) != 0)
+                return NULL;
+        at = next + 2;
+        while (next > value && (next[-1] == ' ' || next[-1] == '\t'))
+                next--;
+        field->value = (struct http_span){ (uint32_t)(value - head), (uint32_t)(next - value) };
+        return at;
 }
 
-/* RFC 9112, 3.2: one and valid; a host in the target has precedence. */
+/* All field lines that are whole and well-formed; gives where the first other line begins. */
+static const char *parse_fields(const char *head, const char *at, const char *end,
+                                struct http_request *r) {
+        unsigned count = r->field_count;
+
+        while (count < HTTP_FIELDS_MAX) {
+                const char *next = parse_field(head, at, end, &r->fields[count]);
+                unsigned id;
+
+                if (!next)
+                        break;
+                at = next;
+                id = r->fields[count++].id;
+                if (!id)
+                        continue;
+                if (r->first[id])
+                        r->repeated |= 1u << id;
+                else
+                        r->first[id] = (uint8_t)count;
+        }
+        r->field_count = (uint16_t)count;
+        return at;
+}
+
+/* RFC 9112, 3.2: one and valid, though a host in the target has precedence. */
 static int check_host(const struct input *in, struct http_request *r) {
         struct http_span host;
         struct text value;
@@ -248,6 +271,8 @@ static int check_host(const struct input *in, struct http_request *r) {
 
         if (!r->first[HTTP_HOST])
                 return r->version_minor ? HTTP1_BAD : 0;
+        if (r->repeated & 1u << HTTP_HOST)
+                return HTTP1_BAD; /* even if both say the same */
         value = http_request_field(r, HTTP_HOST);
         if (parse_authority(in, value.data, value.data + value.size, &has_port, &host))
                 return HTTP1_BAD;
@@ -280,12 +305,24 @@ static int check_transfer_encoding(struct http_request *r) {
 static int check_content_length(struct http_request *r) {
         uint64_t bytes;
 
-        /* past 2^63 there are no offsets in files */
-        if (text_to_u64(http_request_field(r, HTTP_CONTENT_LENGTH), &bytes) || bytes > INT64_MAX)
+        /* a second one is refused even if it says the same; past 2^63 files have no offsets */
+        if (r->repeated & 1u << HTTP_CONTENT_LENGTH ||
+            text_to_u64(http_request_field(r, HTTP_CONTENT_LENGTH), &bytes) || bytes > INT64_MAX)
                 return HTTP1_BAD;
         r->body_bytes = bytes;
         r->body_kind = bytes ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
         return 0;
+}
+
+/* RFC 9112, 9.3 */
+static void read_connection(struct http_request *r) {
+        if (!(r->repeated & 1u << HTTP_CONNECTION) &&
+            text_equal(http_request_field(r, HTTP_CONNECTION), TEXT("keep-alive")))
+                r->keep_alive = true; /* what browsers send */
+        else if (http_request_lists(r, HTTP_CONNECTION, TEXT("close")))
+                r->keep_alive = false;
+        else if (!r->version_minor)
+                r->keep_alive = http_request_lists(r, HTTP_CONNECTION, TEXT("keep-alive"));
 }
 
 static void read_expect(struct http_request *r) {
@@ -316,12 +353,8 @@ static int finish_head(const struct input *in, struct http_request *r) {
                 outcome = check_content_length(r);
         if (outcome)
                 return outcome;
-        if (r->first[HTTP_CONNECTION]) {
-                if (http_request_lists(r, HTTP_CONNECTION, TEXT("close")))
-                        r->keep_alive = false;
-                else if (!r->version_minor)
-                        r->keep_alive = http_request_lists(r, HTTP_CONNECTION, TEXT("keep-alive"));
-        }
+        if (r->first[HTTP_CONNECTION])
+                read_connection(r);
         if (r->first[HTTP_EXPECT] && r->version_minor)
                 read_expect(r); /* HTTP/1.0 knows no expectations (RFC 9110, 10.1.1) */
         return 0;
@@ -369,7 +402,7 @@ static int parse_start(struct http1_parser *p, const struct input *in, const cha
 int http1_parse_head(struct http1_parser *parser, const char *head, size_t size,
                      size_t head_bytes_max, struct http_request *request) {
         struct input in = { head, head + MIN(size, head_bytes_max), size >= head_bytes_max };
-        const char *at = head + parser->line_start, *line;
+        const char *at = head + parser->line_start;
         int outcome;
 
         assert(size >= parser->scanned && head_bytes_max <= UINT32_MAX);
@@ -386,16 +419,12 @@ int http1_parse_head(struct http1_parser *parser, const char *head, size_t size,
                 if (outcome)
                         return outcome;
         }
-        while (at < in.end && *at != '\r') {
-                if (request->field_count == HTTP_FIELDS_MAX)
+        at = parse_fields(head, at, in.end, request);
+        if (!SAYS(&in, at, "\r\n")) {
+                if (request->field_count == HTTP_FIELDS_MAX && at < in.end && *at != '\r')
                         return HTTP1_HEAD_TOO_LARGE;
-                line = at;
-                outcome = parse_field(&in, &at, request);
-                if (outcome)
-                        return line_fault(parser, &in, line, outcome);
-        }
-        if (!SAYS(&in, at, "\r\n"))
                 return line_fault(parser, &in, at, HTTP1_BAD);
+        }
         request->head_bytes = (uint32_t)(at + 2 - head);
         return finish_head(&in, request);
 }

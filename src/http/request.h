@@ -78,6 +78,7 @@ struct http_request {
         uint64_t body_bytes;    /* HTTP_BODY_LENGTH: Content-Length */
 
         uint16_t field_count;
+        uint32_t repeated; /* 1 << id: there is more than one field line with that id */
         uint8_t first[HTTP_FIELD_IDS]; /* index + 1 of the first field with that id; 0: absent */
         struct http_field fields[HTTP_FIELDS_MAX];
 };

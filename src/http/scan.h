@@ -40,10 +40,9 @@ static inline const char *http_scan_class(const char *at, const char *end,
 /* Each gives a mask with a bit for every byte of `v` at which the run ends. */
 static inline unsigned http_stops_value(__m128i v) {
         __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
-        __m128i tab = _mm_cmpeq_epi8(v, _mm_set1_epi8('\t'));
         __m128i del = _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f));
 
-        return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, control), del));
+        return (unsigned)_mm_movemask_epi8(_mm_or_si128(control, del));
 }
 
 static inline unsigned http_stops_query(__m128i v) {
@@ -67,14 +66,24 @@ static inline __m128i http_within(__m128i v, char first, char last) {
         return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8((char)(last - first))), above);
 }
 
-/* Letters, digits, "-" and ".": what nearly all names of fields and hosts are made of. */
-static inline unsigned http_stops_word(__m128i v) {
-        __m128i letter = http_within(_mm_or_si128(v, _mm_set1_epi8(0x20)), 'a', 'z');
+static inline __m128i http_letters(__m128i v) {
+        return http_within(_mm_or_si128(v, _mm_set1_epi8(0x20)), 'a', 'z');
+}
+
+/* Letters and "-": what nearly all names of fields are made of. */
+static inline unsigned http_stops_name(__m128i v) {
+        __m128i dash = _mm_cmpeq_epi8(v, _mm_set1_epi8('-'));
+
+        return (unsigned)_mm_movemask_epi8(_mm_or_si128(http_letters(v), dash)) ^ 0xffff;
+}
+
+/* Letters, digits, "-" and ".": what nearly all names of hosts are made of. */
+static inline unsigned http_stops_host(__m128i v) {
         __m128i other = http_within(v, '-', '9'); /* with "/", which is none */
         __m128i slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('/'));
-        __m128i word = _mm_or_si128(letter, _mm_andnot_si128(slash, other));
+        __m128i stays = _mm_or_si128(http_letters(v), _mm_andnot_si128(slash, other));
 
-        return (unsigned)_mm_movemask_epi8(word) ^ 0xffff;
+        return (unsigned)_mm_movemask_epi8(stays) ^ 0xffff;
 }
 
 /*
@@ -84,16 +93,17 @@ static inline unsigned http_stops_word(__m128i v) {
 __attribute__((always_inline)) static inline const char *http_scan_vector(
         const char *base, const char *at, const char *end, unsigned (*stops)(__m128i),
         enum http_char_class class) {
+        const char *last = end - 16;
         unsigned mask;
 
-        for (; end - at >= 16; at += 16) {
+        if (unlikely(end - base < 16))
+                return http_scan_class(at, end, class);
+        for (; at <= last; at += 16) {
                 mask = stops(_mm_loadu_si128((const __m128i *)at));
                 if (mask)
                         return at + __builtin_ctz(mask);
         }
-        if (end - base < 16)
-                return http_scan_class(at, end, class);
-        mask = stops(_mm_loadu_si128((const __m128i *)(end - 16))) >> (16 - (end - at));
+        mask = stops(_mm_loadu_si128((const __m128i *)last)) >> (at - last);
         return mask ? at + __builtin_ctz(mask) : end;
 }
 
@@ -102,7 +112,12 @@ __attribute__((always_inline)) static inline const char *http_scan_vector(
 /* The end of a run of bytes that a field's value may hold. */
 static inline const char *http_scan_value(const char *base, const char *at, const char *end) {
 #ifdef __SSE2__
-        return http_scan_vector(base, at, end, http_stops_value, HTTP_CHAR_VALUE);
+        for (;;) { /* stops at tabs, too, which are rare */
+                at = http_scan_vector(base, at, end, http_stops_value, HTTP_CHAR_VALUE);
+                if (likely(at == end || *at != '\t'))
+                        return at;
+                at++;
+        }
 #else
         return http_scan_class(at, end, HTTP_CHAR_VALUE);
 #endif
@@ -128,11 +143,18 @@ static inline const char *http_scan_path(const char *base, const char *at, const
         return at;
 }
 
-/* The end of a run of bytes of `class`, which must have all letters, digits, "-" and "." in it. */
-static inline const char *http_scan_word(const char *base, const char *at, const char *end,
-                                         enum http_char_class class) {
+/* The end of a token that is most likely the name of a field. */
+static inline const char *http_scan_name(const char *base, const char *at, const char *end) {
 #ifdef __SSE2__
-        at = http_scan_vector(base, at, end, http_stops_word, class);
+        at = http_scan_vector(base, at, end, http_stops_name, HTTP_CHAR_TOKEN);
 #endif
-        return http_scan_class(at, end, class);
+        return http_scan_class(at, end, HTTP_CHAR_TOKEN);
+}
+
+/* The end of a registered name or IPv4 address; a "%" ends it. */
+static inline const char *http_scan_host(const char *base, const char *at, const char *end) {
+#ifdef __SSE2__
+        at = http_scan_vector(base, at, end, http_stops_host, HTTP_CHAR_HOST);
+#endif
+        return http_scan_class(at, end, HTTP_CHAR_HOST);
 }
