@@ -30,6 +30,18 @@ struct check {
         char buffer[CHECK_BUFFER_BYTES];
 };
 
+/* As ring_enter(); a signal, or a kernel short of memory for a moment, is no reason to give up. */
+static int check_enter(struct check *c, unsigned wait, uint64_t timeout_usec) {
+        int r = -EINTR;
+
+        for (int tries = 0; tries < 10; tries++) {
+                r = ring_enter(&c->ring, wait, timeout_usec);
+                if (r != -EINTR && r != -EAGAIN && r != -EBUSY)
+                        break;
+        }
+        return r;
+}
+
 /* Wait for one completion, which must be that of `data` (-EBADMSG). */
 static int check_expect(struct check *c, uint64_t data, int *ret_result, unsigned *ret_flags) {
         struct io_uring *uring = &c->ring.uring;
@@ -37,7 +49,7 @@ static int check_expect(struct check *c, uint64_t data, int *ret_result, unsigne
         unsigned head;
 
         if (io_uring_cq_ready(uring) == 0) {
-                int r = ring_enter(&c->ring, 1, CHECK_WAIT_USEC);
+                int r = check_enter(c, 1, CHECK_WAIT_USEC);
                 if (r < 0)
                         return r;
         }
@@ -70,7 +82,7 @@ static int check_recv(struct check *c) {
 
         ring_buffer_add(&c->ring, 1, c->buffer, sizeof(c->buffer));
         check_submit_recv(c, DATA_RECV);
-        int r = ring_enter(&c->ring, 0, 0);
+        int r = check_enter(c, 0, 0);
         if (r < 0)
                 return r;
         if (io_uring_cq_ready(&c->ring.uring) > 0)
@@ -147,7 +159,7 @@ static int check_restricted(struct check *c) {
 }
 
 static int check_timeout(struct check *c) {
-        int r = ring_enter(&c->ring, 1, 1);
+        int r = check_enter(c, 1, 1);
 
         return r == -ETIME ? 0 : r < 0 ? r : -EBADMSG;
 }
