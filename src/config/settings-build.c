@@ -145,7 +145,6 @@ static bool build_route(struct draft *d, const struct section *site, const struc
         const struct route_values *route = s->route;
         unsigned said = !!route->root + !!route->redirect.status + !!route->answer.status;
         bool has_index = was_assigned(s, "Index");
-        char *root = route->root ? route->root : has_index ? site->site->root : NULL;
 
         if (said > 1) {
                 draft_fault(d, s->origin,
@@ -159,7 +158,7 @@ static bool build_route(struct draft *d, const struct section *site, const struc
                             "Index= without files to serve; remove it from [%s]", s->title);
                 return false;
         }
-        if (!said && !root) {
+        if (!said) {
                 draft_fault(d, s->origin,
                             "[%s] does nothing; give it Root=, Redirect= or Return=", s->title);
                 return false;
@@ -169,9 +168,9 @@ static bool build_route(struct draft *d, const struct section *site, const struc
         else if (route->answer.status)
                 *ret = fixed_route(s, HANDLER_RETURN);
         else
-                *ret = files_route(route->prefix, root,
+                *ret = files_route(route->prefix, route->root,
                                    has_index ? route->index : site->site->index,
-                                   route->root ? section_assigned(s, "Root") : s->origin);
+                                   section_assigned(s, "Root"));
         return true;
 }
 

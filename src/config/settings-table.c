@@ -50,7 +50,9 @@ const struct setting settings_table[] = {
           0, "0", DAY, SERVER(idle_exit_usec),
           "Leave when there was nothing to do for this long; the next connection starts the "
           "service again. "
-          "0 stays for good, which is right where systemd does not hold the sockets." },
+          "0 stays for good. "
+          "Has no effect where no socket was passed, as then nobody would start the service "
+          "again." },
         { SECTION_SERVER, "DrainSec", SETTING_TIME, "TIME",
           0, "30", DAY, SERVER(drain_usec),
           "How long requests under way may take to end at a stop or a reload." },
@@ -67,7 +69,7 @@ const struct setting settings_table[] = {
           "How long the head of a request may take to arrive, counted from its first byte, "
           "or from the start of the connection." },
         { SECTION_SERVER, "BodyBytesMax", SETTING_BYTES, "BYTES",
-          0, "1M", UINT64_C(1) << 50, SERVER(body_bytes_max),
+          0, "1M", UINT64_C(1) << 40, SERVER(body_bytes_max),
           "The most that the body of a request may have; a longer one is answered 413." },
         { SECTION_SERVER, "BodyTimeoutSec", SETTING_TIME, "TIME",
           MSEC(10), "60", DAY, SERVER(body_timeout_usec),
@@ -99,7 +101,8 @@ const struct setting settings_table[] = {
           "answered 404." },
         { SECTION_SITE, "Root", SETTING_PATH, "/DIRECTORY",
           0, "", 0, SITE(root),
-          "The folder with the files of the Site. "
+          "The folder with the files of the Site; names that begin with a dot are not served, "
+          "but for .well-known. "
           "Nothing outside of it is ever served, wherever symbolic links may lead." },
         { SECTION_SITE, "Index", SETTING_NAMES, "NAME ...",
           0, "index.html", 0, SITE(index),
@@ -107,16 +110,17 @@ const struct setting settings_table[] = {
 
         { SECTION_ROUTE, "Root", SETTING_PATH, "/DIRECTORY",
           0, "", 0, ROUTE(root),
-          "Serve the files of this folder." },
+          "The folder with the files of the Route. "
+          "What follows the prefix in the path of a request is looked up in it." },
         { SECTION_ROUTE, "Index", SETTING_NAMES, "NAME ...",
           0, "", 0, ROUTE(index),
-          "As in a Site, whose Index= holds where a Route says nothing." },
+          "The files to look for, as in a Site; that of the Site where a Route does not say." },
         { SECTION_ROUTE, "Redirect", SETTING_REDIRECT, "STATUS URL",
           0, "", 0, ROUTE(redirect),
           "Send the client to another URL with the status code 301, 302, 303, 307 or 308." },
         { SECTION_ROUTE, "Return", SETTING_RETURN, "STATUS [TEXT]",
           0, "", 0, ROUTE(answer),
-          "Answer with a status code, and with the text if there is one." },
+          "Answer with this status code, and with the text where one is given." },
 };
 /* clang-format on */
 

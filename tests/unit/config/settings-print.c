@@ -99,7 +99,7 @@ static void what_is_printed_gives_the_same_settings(void **state) {
                           "Aliases=*.a.org b.org\n[Route a.org /x y/]\nReturn=200 a  = # b\n"
                           "[Route a.org /r]\nRedirect=308 https://x.org/?a=b\n"
                           "[Site c.org]\nRoot=/c\nIndex=i j\n[Route c.org /]\nReturn=503\n"
-                          "[Route c.org /k/]\nRoot=/k\\\\\n[Route c.org /l/]\nIndex=m\n"
+                          "[Route c.org /k/]\nRoot=/k\\\\\n[Route c.org /l/]\nRoot=/l\nIndex=m\n"
                           "[Site [2001:db8::1]]\nRoot=/v6\n");
 }
 

@@ -112,7 +112,7 @@ static void routes_of_a_site(void **state) {
                                        "[Route example.org /a/]\nReturn=503 We are down\n"
                                        "[Route example.org /longer/]\nRoot=/l\n"
                                        "[Route EXAMPLE.org /b/]\nRedirect=301 https://x.org/\n"
-                                       "[Route example.org /index/]\nIndex=\n");
+                                       "[Route example.org /index/]\nRoot=/i\nIndex=\n");
         struct settings_site *site = &s->sites[0];
 
         assert_int_equal(site->route_count, 5);
@@ -121,7 +121,7 @@ static void routes_of_a_site(void **state) {
         assert_list(site->routes[0].index, "home.html ");
         assert_int_equal(site->routes[0].origin.line, 7);
         assert_string_equal(site->routes[1].prefix, "/index/");
-        assert_string_equal(site->routes[1].root, "/srv");
+        assert_string_equal(site->routes[1].root, "/i");
         assert_list(site->routes[1].index, "");
         assert_int_equal(site->routes[2].handler, HANDLER_RETURN);
         assert_int_equal(site->routes[2].status, 503);

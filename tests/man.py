@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The manual pages: clean under mandoc and groff, and true to the program.
+
+    tests/man.py    prints a line for each fault, and exits 1 if there was one
+
+Needs no build: the program that makes emberd.conf(5) is compiled here, beside the tree.
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MAKER = ['man/make-settings.c', 'src/config/settings-table.c', 'src/config/values.c',
+         'src/base/text.c', 'src/base/buffer.c']
+SECTIONS = ['NAME', 'SYNOPSIS', 'DESCRIPTION', 'OPTIONS', 'SYSTEMD INTEGRATION', 'SIGNALS',
+            'ENVIRONMENT', 'FILES', 'EXIT STATUS', 'EXAMPLES', 'DIAGNOSTICS', 'SEE ALSO',
+            'STANDARDS', 'SECURITY CONSIDERATIONS']
+SECONDS = 60
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS,
+                          check=False)
+
+
+def read(path: str) -> str:
+    with open(os.path.join(ROOT, path), encoding='utf-8') as file:
+        return file.read()
+
+
+def make_pages(folder: str) -> dict[str, str]:
+    """The pages as they are installed: name to path. And emberd.conf, which is no page."""
+    maker = os.path.join(folder, 'make-settings')
+    done = run(os.environ.get('CC', 'cc'), '-std=gnu17', '-D_GNU_SOURCE', '-Isrc', '-o', maker,
+               *MAKER)
+    if done.returncode:
+        sys.exit(f'man/make-settings.c does not compile:\n{done.stderr}')
+    made = {'emberd.8': os.path.join(ROOT, 'man/emberd.8')}
+    for name in ('emberd.conf.5', 'emberd.conf'):
+        done = run(maker, f'man/{name}.in')
+        if done.returncode:
+            sys.exit(f'man/{name}.in: {done.stderr}')
+        made[name] = os.path.join(folder, name)
+        with open(made[name], 'w', encoding='utf-8') as file:
+            file.write(done.stdout)
+    return made
+
+
+def lint(name: str, path: str):
+    """Yields what mandoc and groff say."""
+    commands = [('mandoc', '-Tlint', '-W', 'warning', path),
+                ('groff', '-ww', '-mandoc', '-Tutf8', '-z', path)]
+    for command in commands:
+        try:
+            done = run(*command)
+        except FileNotFoundError:
+            yield f'{command[0]} is not installed'
+            continue
+        # mandoc's index of pages is the machine's; a page that is not in it is not our fault
+        for line in (done.stdout + done.stderr).splitlines():
+            if 'mandoc.db' not in line:
+                yield f'{name}: {line}'
+        if done.returncode and not (done.stdout + done.stderr).strip():
+            yield f'{name}: {command[0]} ended with {done.returncode}'
+
+
+def rendered(path: str) -> str:
+    text = run('mandoc', '-Tutf8', '-O', 'width=200', path).stdout
+    return re.sub('.\b', '', text)  # bold and underlined by overstriking
+
+
+def help_options() -> list[str]:
+    """The options that --help names, from the text in the source."""
+    source = read('src/server/options.c')
+    text = re.search(r'char help\[\] =(.*?);\n', source, re.S)
+    assert text, 'no help text in src/server/options.c'
+    words = ''.join(re.findall(r'"((?:[^"\\]|\\.)*)"', text.group(1)))
+    lines = [line for line in words.split(r'\n') if re.match(r' +-', line)]
+    return [option for line in lines
+            for option in re.findall(r'(?:^ +|, )(-\w|--[\w-]+)', line[:24])]
+
+
+def long_options() -> list[str]:
+    """The options that getopt_long(3) is told."""
+    return re.findall(r'^\s*\{ "([\w-]+)", (?:required|no)_argument', read('src/server/options.c'),
+                      re.M)
+
+
+def settings() -> list[tuple[str, str]]:
+    """Section and key of each row of the table."""
+    return re.findall(r'\{\s*SECTION_(\w+),\s*"(\w+)"', read('src/config/settings-table.c'))
+
+
+def check_options(page: str):
+    named = help_options()
+    if len(named) < 10:
+        yield f'only {len(named)} options found in --help: tests/man.py reads it wrongly'
+    for option in long_options():
+        if f'--{option}' not in named:
+            yield f'--help: does not name --{option}'
+    items = '\n'.join(line for line in page.splitlines() if re.match(r' +-', line))
+    for option in named:
+        if not re.search(rf'(?:^ +|, ){re.escape(option)}(?![\w-])', items, re.M):
+            yield f'emberd.8: has no {option}'
+    for section in SECTIONS:
+        if not re.search(rf'^{section}$', page, re.M):
+            yield f'emberd.8: has no section {section}'
+
+
+def check_settings(page: str, example: str):
+    rows = settings()
+    if len(rows) < 20:
+        yield f'only {len(rows)} settings found in the table: tests/man.py reads it wrongly'
+    for section, key in rows:
+        part = re.search(rf'^(?:THE )?{section} SECTIONS?$(.*?)(?=^\S|\Z)', page, re.M | re.S)
+        if not part or not re.search(rf'^ +{key}=', part.group(1), re.M):
+            yield f'emberd.conf.5: has no {key}= in [{section.capitalize()}]'
+        if not re.search(rf'^#{key}=', example, re.M):
+            yield f'emberd.conf: has no {key}='
+    in_force = [line for line in example.splitlines() if line and line[0] not in '#[']
+    if in_force != ['IdleExitSec=300']:
+        yield f'emberd.conf: in force are {in_force}, not IdleExitSec=300 alone'
+    for line in example.splitlines():
+        if len(line) > 80:
+            yield f'emberd.conf: more than 80 columns: {line}'
+
+
+def faults():
+    with tempfile.TemporaryDirectory(prefix='emberd-man-') as folder:
+        made = make_pages(folder)
+        for name in ('emberd.8', 'emberd.conf.5'):
+            yield from lint(name, made[name])
+        yield from check_options(rendered(made['emberd.8']))
+        yield from check_settings(rendered(made['emberd.conf.5']), read(made['emberd.conf']))
+
+
+def main() -> int:
+    found = list(faults())
+    for fault in found:
+        print(fault)
+    return 1 if found else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
