@@ -256,7 +256,7 @@ ssize_t scripted_end_send(struct scripted_peer *end, const struct msghdr *messag
                 end_meet_reset(end);
                 return (ssize_t)bytes;
         }
-        if (bytes > 0 && scripted_end_room(end) == 0)
+        if (message_bytes(message) > 0 && scripted_end_room(end) == 0)
                 return -EAGAIN;
         bytes = MIN(bytes, scripted_end_room(end));
         bytes = MIN(bytes, to->break_at - to->received);
