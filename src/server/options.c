@@ -187,6 +187,9 @@ int options_parse(int argc, char **argv, char fault[static OPTIONS_FAULT_BYTES],
         fault[0] = '\0';
         r = parse(argc, argv, &o, fault);
         if (r < 0) {
+                size_t said = strlen(fault);
+
+                snprintf(fault + said, OPTIONS_FAULT_BYTES - said, "; try 'emberd --help'");
                 options_finish(&o);
                 return r;
         }

@@ -29,6 +29,7 @@ static void assert_usage(const char *expected, const char *const *arguments) {
 
         assert_int_equal(parse(&o, fault, arguments), -EINVAL);
         assert_non_null(strstr(fault, expected));
+        assert_non_null(strstr(fault, "; try 'emberd --help'"));
         assert_null(strchr(fault, '\n'));
 }
 #define ASSERT_USAGE(expected, ...) \
@@ -71,7 +72,8 @@ static void options_become_settings_in_order(void **state) {
         struct options o;
 
         assert_int_equal(PARSE(&o, fault, "-l8080", "-o", "Site example.org.Root=/srv", "--backend",
-                               "epoll", "-w", "auto", "--listen=[::1]:81"), 0);
+                               "epoll", "-w", "auto", "--listen=[::1]:81"),
+                         0);
         assert_int_equal(o.setting_count, 5);
         assert_string_equal(o.settings[0], "Server.Listen=8080");
         assert_string_equal(o.settings[1], "Site example.org.Root=/srv");
