@@ -400,9 +400,14 @@ static int http1_drive(struct http1_session *h, struct text *in) {
 
 static int drive_kept(struct http1_session *h) {
         size_t kept = kept_bytes(h);
-        struct text in = { kept ? h->input.data + h->input_start : "", kept };
-        int r = http1_drive(h, &in);
+        struct text in = { "", 0 };
+        int r;
 
+        if (likely(!kept && !h->exchange && h->reading == HTTP1_READ_HEAD && !h->ended))
+                return 0; /* between two requests */
+        if (kept)
+                in = (struct text){ h->input.data + h->input_start, kept };
+        r = http1_drive(h, &in);
         h->input_start = h->input.used - in.size;
         if (in.size == 0 && h->input.size) { /* an idle connection holds no memory */
                 buffer_finish(&h->input);

@@ -625,6 +625,70 @@ static void connections_may_end_anywhere(void **state) {
         }
 }
 
+enum { RANDOM_RUNS = 3000, RANDOM_TALKS = 6 };
+
+static unsigned random_below(uint64_t *seed, unsigned most) {
+        *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        return (unsigned)(*seed >> 33) % most;
+}
+
+/* One conversation in random pieces, while outputs and handlers take their time. */
+static void random_run(struct wire *w, uint64_t *seed, struct text in) {
+        size_t at = 0;
+
+        while (at < in.size) {
+                size_t n = 1 + random_below(seed, random_below(seed, 4) ? 40 : 2000);
+                bool wanted = w->http.session.wants_input;
+
+                n = MIN(n, in.size - at);
+                w->hold = random_below(seed, 2);
+                if (!w->unsent)
+                        w->hold_sent = random_below(seed, 2);
+                if (wanted || random_below(seed, 4) == 0) {
+                        wire_feed(w, (struct text){ in.data + at, n });
+                        at += n;
+                }
+                if (w->unsent && random_below(seed, 2))
+                        wire_sent(w);
+                else if (!w->hold)
+                        wire_run(w);
+                else if (!wanted)
+                        samples_go_on(&w->samples);
+        }
+        w->hold = w->hold_sent = false;
+        if (w->unsent)
+                wire_sent(w);
+        wire_run(w);
+}
+
+/* The same answers in the same order, whichever of reading, sending and handling is slow. */
+static void any_order_of_events_gives_the_same(void **state) {
+        for (uint64_t run = 0; run < RANDOM_RUNS; run++) {
+                struct buffer in = {}, out = {};
+                uint64_t seed = run;
+                struct wire w;
+
+                for (unsigned i = 0; i < RANDOM_TALKS; i++) {
+                        const struct talk *t = &talks[random_below(&seed, ELEMENTS(talks))];
+
+                        if (t->end != WIRE_OPEN)
+                                continue;
+                        buffer_append_text(&in, text_of(t->in));
+                        buffer_append_text(&out, text_of(t->out));
+                }
+                buffer_append(&out, "", 1);
+                talk_open(&w);
+                random_run(&w, &seed, buffer_text(&in));
+                wire_expect(&w, out.data);
+                assert_int_equal(w.end, WIRE_OPEN);
+                assert_int_equal(w.http.session.phase, HTTP_PHASE_IDLE);
+                assert_null(w.http.chunk);
+                wire_close(&w);
+                buffer_finish(&in);
+                buffer_finish(&out);
+        }
+}
+
 /* A request that the peer's end cut off is not answered, and those before it are. */
 static void half_requests_are_dropped(void **state) {
         struct wire w;
@@ -706,6 +770,7 @@ int main(void) {
                 cmocka_unit_test(failures_wait_for_what_is_being_sent),
                 cmocka_unit_test(exchanges_end_with_their_connection),
                 cmocka_unit_test(connections_may_end_anywhere),
+                cmocka_unit_test(any_order_of_events_gives_the_same),
                 cmocka_unit_test(half_requests_are_dropped),
                 cmocka_unit_test(the_end_of_input_does_not_end_the_answer),
                 cmocka_unit_test(the_date_follows_the_clock),
