@@ -131,7 +131,8 @@ int main(int argc, char **argv) {
         log_init();
         r = options_parse(argc, argv, fault, &options);
         if (r < 0) {
-                log_error("%s", r == -EINVAL ? fault : strerror(-r));
+                log_error("%s%s", r == -EINVAL ? fault : strerror(-r),
+                          r == -EINVAL ? "; try 'emberd --help'" : "");
                 return r == -EINVAL ? EXIT_USAGE : EXIT_SYSTEM;
         }
         log_set_level(options.log_level);

@@ -26,6 +26,9 @@ void supervisor_drain(struct supervisor *s) {
         s->drain_until_usec = clock_monotonic_usec() + s->settings->drain_usec;
         (void)notify_send("STOPPING=1\nSTATUS=Finishing the requests under way");
         supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_DRAIN });
+        /* closed when the workers have let go: nobody new is let in to wait for nothing */
+        held_push(&s->old_listeners, &s->listeners->held);
+        s->listeners = NULL;
 }
 
 static void supervisor_abort(struct supervisor *s, const char *why) {
