@@ -131,8 +131,7 @@ int main(int argc, char **argv) {
         log_init();
         r = options_parse(argc, argv, fault, &options);
         if (r < 0) {
-                log_error("%s%s", r == -EINVAL ? fault : strerror(-r),
-                          r == -EINVAL ? "; try 'emberd --help'" : "");
+                log_error("%s", r == -EINVAL ? fault : strerror(-r));
                 return r == -EINVAL ? EXIT_USAGE : EXIT_SYSTEM;
         }
         log_set_level(options.log_level);
