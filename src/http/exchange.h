@@ -126,6 +126,9 @@ struct exchange {
  * saying so; more or less of them breaks the connection. 204 and 304 have no body whatever
  * `body_bytes` says.
  *
+ * Called from outside of the handler's functions, this and those below may bring the whole rest, up
+ * to `finish`, before they return: nothing of the exchange may be touched behind the call.
+ *
  * Calling this twice, or any of these functions in or after `finish`, is a bug (base/invariant.h),
  * which ends the exchange alone.
  */

@@ -214,6 +214,19 @@ static void requests_may_be_cut_anywhere(void **state) {
         }
 }
 
+/* A connection may go on from inside a handler's call, up to the end of the exchange. */
+static void answers_may_be_sent_from_inside_the_call(void **state) {
+        struct wire w;
+
+        for (size_t i = 0; i < ELEMENTS(talks); i++) {
+                talk_open(&w);
+                w.at_once = true;
+                wire_feed(&w, text_of(talks[i].in));
+                talk_check(&w, &talks[i]);
+                wire_close(&w);
+        }
+}
+
 /* A client that ends its side behind its requests still wants their answers (RFC 9112, 9.6). */
 static void half_closed_clients_are_answered(void **state) {
         struct wire w;
@@ -751,6 +764,7 @@ int main(void) {
                 cmocka_unit_test(whole_requests_are_answered),
                 cmocka_unit_test(requests_may_come_byte_by_byte),
                 cmocka_unit_test(requests_may_be_cut_anywhere),
+                cmocka_unit_test(answers_may_be_sent_from_inside_the_call),
                 cmocka_unit_test(half_closed_clients_are_answered),
                 cmocka_unit_test(small_answers_become_one_part),
                 cmocka_unit_test(a_thousand_requests_in_one_go),

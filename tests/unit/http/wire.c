@@ -32,6 +32,8 @@ static void wire_changed(struct http_session *s) {
 
         assert_false(w->in_session);
         w->changes++;
+        if (w->at_once)
+                wire_run(w);
 }
 
 static uint64_t wire_real_usec(void) {

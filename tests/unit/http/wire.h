@@ -22,6 +22,7 @@ struct wire {
         unsigned outputs, changes, yields;
         bool in_session; /* `changed` must not be called */
         bool hold;       /* leave handlers that wait waiting */
+        bool at_once;    /* `changed` runs the session, from inside the handler's call */
         bool hold_sent;  /* leave the next output unsent: wire_sent() */
         bool unsent;
 };
