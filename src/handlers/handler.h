@@ -32,8 +32,8 @@ static inline struct handler_worker *handler_worker_of(const struct exchange *x)
 }
 
 /*
- * Make a route ready. Errors: -errno, with what is wrong and what to do in `reason` ("Root=/srv/x: No such
- * file or directory; create it or name another folder").
+ * Make a route ready. Errors: -errno, with what is wrong and what to do in `reason` ("Root=/srv/x:
+ * No such file or directory; create it or name another folder").
  */
 enum { HANDLER_REASON_BYTES = 512 };
 int handler_route_prepare(struct handler_route *route, const struct settings_route *settings,
@@ -43,8 +43,10 @@ void handler_route_finish(struct handler_route *route);
 /* files.c: GET and HEAD of files beneath a root */
 extern const struct exchange_handler files_handler;
 int files_cache_new(struct loop *loop, size_t bytes_max, struct files_cache **ret);
-struct files_cache *files_cache_free(struct files_cache *cache); /* no exchange under way; accepts NULL */
-void files_cache_drop(struct files_cache *cache); /* forget all that is not in use */
+/* No exchange under way. Accepts NULL; gives NULL. */
+struct files_cache *files_cache_free(struct files_cache *cache);
+/* Forget all files but those in use, and the roots of routes that are finished: after a reload. */
+void files_cache_drop(struct files_cache *cache);
 
 /* fixed.c: Redirect= and Return= */
 extern const struct exchange_handler redirect_handler;
