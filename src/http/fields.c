@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/fields.h"
 
+#include "http/field-names.h"
 #include "http/scan.h"
 
 /*
- * Which bytes may stand where, and the few things that are common to all fields: lists, and the
- * ids of the names that somebody here looks at. A name is recognised by its length and one or two
- * letters, then compared whole, eight bytes at a time; names that nobody looks at are never hashed.
+ * Which bytes may stand where, and what is common to all fields: lists, which may go over several
+ * lines, and names.
  */
 
 enum {
@@ -103,64 +103,6 @@ bool http_request_lists(const struct http_request *r, enum http_field_id id, str
         return false;
 }
 
-/* How eight, or four, bytes of a token differ from the small letters at `lower`. */
-static inline uint64_t differ_8(const char *name, const char *lower) {
-        uint64_t a, b;
-
-        memcpy(&a, name, sizeof(a));
-        memcpy(&b, lower, sizeof(b));
-        /* Bit 5 makes letters small, and of no other byte in a token a letter or "-". */
-        return (a | UINT64_C(0x2020202020202020)) ^ b;
-}
-
-static inline uint32_t differ_4(const char *name, const char *lower) {
-        uint32_t a, b;
-
-        memcpy(&a, name, sizeof(a));
-        memcpy(&b, lower, sizeof(b));
-        return (a | 0x20202020) ^ b;
-}
-
-/* Does the token at `name` spell `lower`, both of `size` bytes, 4 to 24? The loads overlap. */
-__attribute__((always_inline)) static inline bool spells(const char *name, const char *lower,
-                                                         size_t size) {
-        if (size < 8)
-                return !(differ_4(name, lower) | differ_4(name + size - 4, lower + size - 4));
-        if (differ_8(name, lower) | differ_8(name + size - 8, lower + size - 8))
-                return false;
-        return size <= 16 || !differ_8(name + 8, lower + 8);
-}
-
-#define IS(literal, id) (spells(name.data, literal, sizeof(literal) - 1) ? (id) : HTTP_FIELD_OTHER)
-
 enum http_field_id http_field_id_of(struct text name) {
-        switch (name.size) {
-        case 4: return IS("host", HTTP_HOST);
-        case 5: return IS("range", HTTP_RANGE);
-        case 6:
-                if (ascii_lower(name.data[0]) == 'a')
-                        return IS("accept", HTTP_ACCEPT);
-                return IS("expect", HTTP_EXPECT);
-        case 7:
-                if (ascii_lower(name.data[0]) == 'r')
-                        return IS("referer", HTTP_REFERER);
-                return IS("upgrade", HTTP_UPGRADE);
-        case 8:
-                if (ascii_lower(name.data[3]) == 'm')
-                        return IS("if-match", HTTP_IF_MATCH);
-                return IS("if-range", HTTP_IF_RANGE);
-        case 10:
-                if (ascii_lower(name.data[0]) == 'u')
-                        return IS("user-agent", HTTP_USER_AGENT);
-                return IS("connection", HTTP_CONNECTION);
-        case 13: return IS("if-none-match", HTTP_IF_NONE_MATCH);
-        case 14: return IS("content-length", HTTP_CONTENT_LENGTH);
-        case 15: return IS("accept-encoding", HTTP_ACCEPT_ENCODING);
-        case 17:
-                if (ascii_lower(name.data[0]) == 't')
-                        return IS("transfer-encoding", HTTP_TRANSFER_ENCODING);
-                return IS("if-modified-since", HTTP_IF_MODIFIED_SINCE);
-        case 19: return IS("if-unmodified-since", HTTP_IF_UNMODIFIED_SINCE);
-        default: return HTTP_FIELD_OTHER;
-        }
+        return http_field_id_find(name.data, name.size);
 }

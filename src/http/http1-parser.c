@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/http1-parser.h"
 
+#include "http/field-names.h"
 #include "http/fields.h"
 #include "http/scan.h"
 
@@ -22,19 +23,18 @@ enum { METHOD_BYTES_MAX = 32, EMPTY_LINES_MAX = 2 };
 /* 0 to EMPTY_LINES_MAX: empty lines skipped, the request line is next. */
 enum { PARSER_IN_FIELDS = EMPTY_LINES_MAX + 1 };
 
-/* The head so far. */
+/* The head so far; by value, so that it stays in registers. */
 struct input {
         const char *head, *end; /* `end` is at most where the head must end */
-        bool is_full;           /* there may be no more than this */
 };
 
-static inline struct http_span span_of(const struct input *in, const char *from, const char *to) {
-        return (struct http_span){ (uint32_t)(from - in->head), (uint32_t)(to - from) };
+static inline struct http_span span_of(struct input in, const char *from, const char *to) {
+        return (struct http_span){ (uint32_t)(from - in.head), (uint32_t)(to - from) };
 }
 
 /* Do the `size` bytes at `at` say `literal`? */
-#define SAYS(in, at, literal)                                 \
-        ((size_t)((in)->end - (at)) >= sizeof(literal) - 1 && \
+#define SAYS(in, at, literal)                                \
+        ((size_t)((in).end - (at)) >= sizeof(literal) - 1 && \
          memcmp((at), (literal), sizeof(literal) - 1) == 0)
 
 static enum http_method method_of(struct text name) {
@@ -59,15 +59,15 @@ static enum http_method method_of(struct text name) {
 }
 
 /* The method and its space; `*at` is left behind them. */
-static int parse_method(const struct input *in, const char **at, struct http_request *r) {
+static int parse_method(struct input in, const char **at, struct http_request *r) {
         const char *start = *at, *end;
 
         if (SAYS(in, start, "GET ")) {
                 r->method = HTTP_GET;
                 end = start + 3;
         } else {
-                end = http_scan_class(start, in->end, HTTP_CHAR_TOKEN);
-                if (end == start || end == in->end || *end != ' ')
+                end = http_scan_class(start, in.end, HTTP_CHAR_TOKEN);
+                if (end == start || end == in.end || *end != ' ')
                         return HTTP1_BAD;
                 if (end - start > METHOD_BYTES_MAX)
                         return HTTP1_NOT_IMPLEMENTED;
@@ -79,7 +79,7 @@ static int parse_method(const struct input *in, const char **at, struct http_req
 }
 
 /* A host's name or address, from `at`; NULL where there is none that is valid. May be empty. */
-static const char *host_end(const struct input *in, const char *at, const char *end) {
+static const char *host_end(struct input in, const char *at, const char *end) {
         const char *start = at;
 
         if (at < end && *at == '[') {
@@ -90,7 +90,7 @@ static const char *host_end(const struct input *in, const char *at, const char *
                 return at < end && *at == ']' && at - start > 2 ? at + 1 : NULL;
         }
         for (;;) {
-                at = http_scan_host(in->head, at, end);
+                at = http_scan_host(in.head, at, end);
                 if (at == end || *at != '%')
                         return at;
                 if (end - at < 3 || !http_char_is((unsigned char)at[1], HTTP_CHAR_HEX) ||
@@ -104,8 +104,8 @@ static const char *host_end(const struct input *in, const char *at, const char *
  * uri-host [ ":" port ], all of it (RFC 9110, 4.2.1 and 7.2). An empty port is allowed, an empty
  * host only where all is empty.
  */
-static int parse_authority(const struct input *in, const char *at, const char *end,
-                           bool *ret_has_port, struct http_span *ret_host) {
+static int parse_authority(struct input in, const char *at, const char *end, bool *ret_has_port,
+                           struct http_span *ret_host) {
         const char *behind = host_end(in, at, end);
         unsigned port = 0;
 
@@ -126,8 +126,8 @@ static int parse_authority(const struct input *in, const char *at, const char *e
 }
 
 /* http://HOST/PATH?QUERY; `end` is the end of the target, `question` its "?" or the end. */
-static int parse_absolute(const struct input *in, const char *at, const char *question,
-                          const char *end, struct http_request *r) {
+static int parse_absolute(struct input in, const char *at, const char *question, const char *end,
+                          struct http_request *r) {
         struct text target = { at, (size_t)(end - at) };
         struct text http = TEXT("http://"), https = TEXT("https://");
         const char *path;
@@ -149,17 +149,17 @@ static int parse_absolute(const struct input *in, const char *at, const char *qu
 }
 
 /* The target and its space (RFC 9112, 3.2); `*at` is left behind them. */
-static int parse_target(const struct input *in, const char **at, struct http_request *r) {
+static int parse_target(struct input in, const char **at, struct http_request *r) {
         const char *start = *at;
-        const char *question = http_scan_path(in->head, start, in->end), *end = question;
+        const char *question = http_scan_path(in.head, start, in.end), *end = question;
         bool has_port;
 
-        if (end < in->end && *end == '?') {
-                end = http_scan_query(in->head, end + 1, in->end);
+        if (end < in.end && *end == '?') {
+                end = http_scan_query(in.head, end + 1, in.end);
                 r->query = span_of(in, question + 1, end);
         } else
                 r->query = (struct http_span){};
-        if (end == start || end == in->end || *end != ' ')
+        if (end == start || end == in.end || *end != ' ')
                 return HTTP1_BAD;
         r->target = span_of(in, start, end);
         r->host = (struct http_span){};
@@ -183,13 +183,13 @@ static int parse_target(const struct input *in, const char **at, struct http_req
 }
 
 /* HTTP-version and CRLF. */
-static int parse_version(const struct input *in, const char **at, struct http_request *r) {
+static int parse_version(struct input in, const char **at, struct http_request *r) {
         const char *v = *at;
 
         if (likely(SAYS(in, v, "HTTP/1.1\r\n"))) {
                 r->version_minor = 1;
         } else {
-                if (in->end - v < 10 || !SAYS(in, v, "HTTP/") || !ascii_is_digit(v[5]) ||
+                if (in.end - v < 10 || !SAYS(in, v, "HTTP/") || !ascii_is_digit(v[5]) ||
                     v[6] != '.' || !ascii_is_digit(v[7]) || v[8] != '\r' || v[9] != '\n')
                         return HTTP1_BAD;
                 if (v[5] != '1')
@@ -201,7 +201,7 @@ static int parse_version(const struct input *in, const char **at, struct http_re
         return 0;
 }
 
-static int parse_request_line(const struct input *in, const char **at, struct http_request *r) {
+static int parse_request_line(struct input in, const char **at, struct http_request *r) {
         const char *start = *at;
         int outcome = parse_method(in, at, r);
 
@@ -225,15 +225,16 @@ static inline const char *parse_field(const char *head, const char *at, const ch
         if (colon == at || colon == end || *colon != ':')
                 return NULL; /* white space before the colon, and folded lines too */
         field->name = (struct http_span){ (uint32_t)(at - head), (uint32_t)(colon - at) };
-        field->id = (uint8_t)http_field_id_of((struct text){ at, (size_t)(colon - at) });
+        field->id = (uint8_t)http_field_id_find(at, (size_t)(colon - at));
         value = colon + 1;
-        while (value < end && (*value == ' ' || *value == '\t'))
-                value++;
         next = http_scan_value(head, value, end);
         if (end - next < 2 || memcmp(next, "\r\n", 2) != 0)
                 return NULL;
         at = next + 2;
-        while (next > value && (next[-1] == ' ' || next[-1] == '\t'))
+        /* of what a value may hold, only the white space is not above the space */
+        while (value < next && (unsigned char)*value <= ' ')
+                value++;
+        while (value < next && (unsigned char)next[-1] <= ' ')
                 next--;
         field->value = (struct http_span){ (uint32_t)(value - head), (uint32_t)(next - value) };
         return at;
@@ -264,7 +265,7 @@ static const char *parse_fields(const char *head, const char *at, const char *en
 }
 
 /* RFC 9112, 3.2: one and valid, though a host in the target has precedence. */
-static int check_host(const struct input *in, struct http_request *r) {
+static int check_host(struct input in, struct http_request *r) {
         struct http_span host;
         struct text value;
         bool has_port;
@@ -338,10 +339,10 @@ static void read_expect(struct http_request *r) {
 }
 
 /* The empty line has been read: what the fields say together. */
-static int finish_head(const struct input *in, struct http_request *r) {
+static int finish_head(struct input in, struct http_request *r) {
         int outcome;
 
-        r->head = in->head;
+        r->head = in.head;
         r->body_kind = HTTP_BODY_NONE;
         r->body_bytes = 0;
         r->keep_alive = r->version_minor > 0;
@@ -361,47 +362,48 @@ static int finish_head(const struct input *in, struct http_request *r) {
 }
 
 /* The line at `line` cannot be read to its end; why? */
-static int line_fault(struct http1_parser *p, const struct input *in, const char *line,
+static int line_fault(struct http1_parser *p, struct input in, bool is_full, const char *line,
                       int outcome) {
-        const char *lf = memchr(line, '\n', (size_t)(in->end - line));
+        const char *lf = memchr(line, '\n', (size_t)(in.end - line));
         bool in_fields = p->state == PARSER_IN_FIELDS;
 
-        if (!in_fields && (lf ? lf : in->end) - line >= HTTP_LINE_BYTES_MAX)
+        if (!in_fields && (lf ? lf : in.end) - line >= HTTP_LINE_BYTES_MAX)
                 return HTTP1_LINE_TOO_LONG;
         if (lf)
                 return outcome;
-        if (in->is_full)
+        if (is_full)
                 return in_fields ? HTTP1_HEAD_TOO_LARGE : HTTP1_LINE_TOO_LONG;
-        p->line_start = (uint32_t)(line - in->head);
-        p->scanned = (uint32_t)(in->end - in->head);
+        p->line_start = (uint32_t)(line - in.head);
+        p->scanned = (uint32_t)(in.end - in.head);
         return HTTP1_MORE;
 }
 
 /* The lines up to the request line, and it. */
-static int parse_start(struct http1_parser *p, const struct input *in, const char **at,
+static int parse_start(struct http1_parser *p, struct input in, bool is_full, const char **at,
                        struct http_request *r) {
         const char *line;
         int outcome;
 
-        while (*at < in->end && **at == '\r') {
+        while (*at < in.end && **at == '\r') {
                 if (!SAYS(in, *at, "\r\n") || p->state == EMPTY_LINES_MAX)
-                        return line_fault(p, in, *at, HTTP1_BAD);
+                        return line_fault(p, in, is_full, *at, HTTP1_BAD);
                 *at += 2;
                 p->state++;
         }
-        if (*at < in->end && !http_char_is((unsigned char)**at, HTTP_CHAR_TOKEN))
+        if (*at < in.end && !http_char_is((unsigned char)**at, HTTP_CHAR_TOKEN))
                 return HTTP1_BAD;
         line = *at;
         outcome = parse_request_line(in, at, r);
         if (outcome)
-                return line_fault(p, in, line, outcome);
+                return line_fault(p, in, is_full, line, outcome);
         p->state = PARSER_IN_FIELDS;
         return 0;
 }
 
 int http1_parse_head(struct http1_parser *parser, const char *head, size_t size,
                      size_t head_bytes_max, struct http_request *request) {
-        struct input in = { head, head + MIN(size, head_bytes_max), size >= head_bytes_max };
+        struct input in = { head, head + MIN(size, head_bytes_max) };
+        bool is_full = size >= head_bytes_max;
         const char *at = head + parser->line_start;
         int outcome;
 
@@ -412,19 +414,19 @@ int http1_parse_head(struct http1_parser *parser, const char *head, size_t size,
                 if (from > in.end)
                         return HTTP1_HEAD_TOO_LARGE; /* the limit shrank between two calls */
                 if (!memchr(from, '\n', (size_t)(in.end - from)))
-                        return line_fault(parser, &in, at, HTTP1_MORE);
+                        return line_fault(parser, in, is_full, at, HTTP1_MORE);
         }
         if (parser->state != PARSER_IN_FIELDS) {
-                outcome = parse_start(parser, &in, &at, request);
+                outcome = parse_start(parser, in, is_full, &at, request);
                 if (outcome)
                         return outcome;
         }
         at = parse_fields(head, at, in.end, request);
-        if (!SAYS(&in, at, "\r\n")) {
+        if (!SAYS(in, at, "\r\n")) {
                 if (request->field_count == HTTP_FIELDS_MAX && at < in.end && *at != '\r')
                         return HTTP1_HEAD_TOO_LARGE;
-                return line_fault(parser, &in, at, HTTP1_BAD);
+                return line_fault(parser, in, is_full, at, HTTP1_BAD);
         }
         request->head_bytes = (uint32_t)(at + 2 - head);
-        return finish_head(&in, request);
+        return finish_head(in, request);
 }

@@ -9,8 +9,9 @@
 
 /*
  * The classes of bytes in HTTP/1, and runs of bytes of one class. Where the machine has SSE2 (every
- * x86-64), 16 bytes are looked at at once: over heads of real clients this takes a third of the
- * instructions of the table alone.
+ * x86-64), 16 bytes are looked at at once. Measured in instructions against the table alone: a
+ * browser's head of 864 bytes takes 2,965 for 6,861, curl's of 88 bytes 801 for 1,038, the shortest
+ * (50 bytes) 531 for 645.
  */
 enum http_char_class {
         HTTP_CHAR_TOKEN = 1,  /* RFC 9110, 5.6.2 */
@@ -147,6 +148,8 @@ static inline const char *http_scan_path(const char *base, const char *at, const
 static inline const char *http_scan_name(const char *base, const char *at, const char *end) {
 #ifdef __SSE2__
         at = http_scan_vector(base, at, end, http_stops_name, HTTP_CHAR_TOKEN);
+        if (likely(at < end && *at == ':'))
+                return at;
 #endif
         return http_scan_class(at, end, HTTP_CHAR_TOKEN);
 }
