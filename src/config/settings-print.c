@@ -3,7 +3,7 @@
  * The snapshot is put back into the form that the rows point into, section by section, and each row
  * is written by its kind. Everything is said, defaults too: the file stands for itself.
  */
-#include <stdio.h>
+#include "config/settings.h"
 
 #include "config/settings-table.h"
 #include "config/values.h"

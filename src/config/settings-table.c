@@ -140,10 +140,11 @@ const struct setting *setting_section_rows(enum setting_section section, size_t 
 
 const struct settings_row *settings_row_at(size_t index) {
         static _Thread_local struct settings_row row;
-        const struct setting *s = &settings_table[index];
+        const struct setting *s;
 
         if (index >= settings_table_size)
                 return NULL;
+        s = &settings_table[index];
         row = (struct settings_row){
                 .section = setting_section_names[s->section],
                 .key = s->key,
