@@ -52,6 +52,7 @@ struct conn {
         struct conn_output *output; /* NULL: nothing is being sent */
         struct http1_session http;
         uint32_t lingered_bytes;
+        int error; /* what the session is told when all is over */
         uint8_t state;
         uint8_t phase; /* of the session, when the deadline was set */
         bool input_ended, is_idle, something_came;
@@ -157,6 +158,8 @@ static void conn_note_idle(struct conn *c) {
 static void conn_free(struct conn *c) {
         struct conn_set *set = c->set;
 
+        /* not before: what the session lent was being sent until the last operation completed */
+        conn_session(c)->protocol->finish(conn_session(c), c->error);
         pool_give(&set->outputs, c->output);
         pool_give(&set->conns, c);
         set->count--;
@@ -182,7 +185,7 @@ static void conn_close(struct conn *c, int error) {
         if (error && c->output)
                 setsockopt(c->socket.fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
                            sizeof(struct linger));
-        conn_session(c)->protocol->finish(conn_session(c), error ? error : -ECONNRESET);
+        c->error = error ? error : -ECONNRESET;
         loop_close(&c->socket, conn_closed);
 }
 
