@@ -23,6 +23,13 @@ struct snapshot {
         struct arena arena;
 };
 
+void settings_place(const struct settings_origin *origin, char out[static SETTINGS_PLACE_BYTES]) {
+        if (origin->line)
+                snprintf(out, SETTINGS_PLACE_BYTES, "%s:%u", origin->file, origin->line);
+        else
+                snprintf(out, SETTINGS_PLACE_BYTES, "%s", origin->file);
+}
+
 struct settings *settings_ref(struct settings *s) {
         assert(s->references > 0);
         s->references++;

@@ -13,6 +13,10 @@ struct settings_origin {
         unsigned line;    /* 0 where there is none */
 };
 
+/* "FILE:LINE", or FILE alone where there is no line; cut to `size`. */
+enum { SETTINGS_PLACE_BYTES = 256 };
+void settings_place(const struct settings_origin *origin, char out[static SETTINGS_PLACE_BYTES]);
+
 enum settings_access_log {
         ACCESS_LOG_AUTO, /* the journal under systemd, else standard output */
         ACCESS_LOG_OFF,

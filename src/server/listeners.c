@@ -282,9 +282,11 @@ int listener_set_open(const struct settings *settings, const struct listener_set
                 else
                         r = listener_open(wanted, &l);
                 if (r < 0) {
-                        snprintf(reason, LISTENER_REASON_BYTES,
-                                 "%s:%u: cannot listen on %s: %s; %s", wanted->origin.file,
-                                 wanted->origin.line, wanted->address, strerror(-r), open_cure(r));
+                        char place[SETTINGS_PLACE_BYTES];
+
+                        settings_place(&wanted->origin, place);
+                        snprintf(reason, LISTENER_REASON_BYTES, "%s: cannot listen on %s: %s; %s",
+                                 place, wanted->address, strerror(-r), open_cure(r));
                         return r;
                 }
                 set->listeners[set->count++] = l;

@@ -62,7 +62,7 @@ static int hosts_fill(struct snapshot *s) {
                 host_add(s, site->name, site);
                 for (char **alias = site->aliases; *alias; alias++)
                         host_add(s, *alias, site);
-                if (site->is_default || settings->site_count == 1)
+                if (site->is_default)
                         s->default_site = site;
         }
         return 0;
@@ -70,7 +70,7 @@ static int hosts_fill(struct snapshot *s) {
 
 static int routes_prepare(struct snapshot *s, struct buffer *faults) {
         const struct settings *settings = s->settings;
-        char reason[HANDLER_REASON_BYTES];
+        char reason[HANDLER_REASON_BYTES], place[SETTINGS_PLACE_BYTES];
         size_t count = 0;
         int result = 0;
 
@@ -92,8 +92,8 @@ static int routes_prepare(struct snapshot *s, struct buffer *faults) {
                         if (r == -ENOMEM)
                                 return r;
                         if (r < 0) {
-                                buffer_printf(faults, "%s:%u: %s\n", route->origin.file,
-                                              route->origin.line, reason);
+                                settings_place(&route->origin, place);
+                                buffer_printf(faults, "%s: %s\n", place, reason);
                                 result = -EINVAL;
                         }
                 }
@@ -199,6 +199,14 @@ static const struct settings_site *site_of(const struct snapshot *s, struct text
         return found->name.data ? found->site : s->default_site;
 }
 
+/* By whole segments: "/img" and "/img/" both match "/img" and "/img/a", neither matches "/imgs". */
+static bool prefix_matches(struct text prefix, struct text path) {
+        if (prefix.data[prefix.size - 1] == '/')
+                prefix.size--;
+        return text_starts_with(path, prefix) &&
+               (path.size == prefix.size || path.data[prefix.size] == '/');
+}
+
 const struct handler_route *snapshot_route(const struct snapshot *s,
                                            const struct http_request *request) {
         char resolved[PATH_BYTES_MAX + 1];
@@ -217,8 +225,8 @@ const struct handler_route *snapshot_route(const struct snapshot *s,
         if (path.size > PATH_BYTES_MAX || http_path_resolve(path, resolved, &size) < 0)
                 return first + site->route_count - 1;
         for (size_t i = 0; i < site->route_count; i++)
-                if (text_starts_with((struct text){ resolved, size },
-                                     text_of(site->routes[i].prefix)))
+                if (prefix_matches(text_of(site->routes[i].prefix),
+                                   (struct text){ resolved, size }))
                         return first + i;
         return NULL;
 }

@@ -105,7 +105,6 @@ static int load_settings(struct supervisor *s) {
 
 static int open_listeners(struct supervisor *s) {
         char reason[LISTENER_REASON_BYTES];
-        char bound[LISTENER_ADDRESS_BYTES];
 
         if (!s->listeners) {
                 int r = listener_set_open(s->settings, NULL, reason, &s->listeners);
@@ -117,10 +116,6 @@ static int open_listeners(struct supervisor *s) {
                 if (s->settings->idle_exit_usec)
                         log_notice("IdleExitSec= has no effect: nobody passed a socket, so nobody "
                                    "would start emberd again");
-        }
-        for (size_t i = 0; i < s->listeners->count; i++) {
-                listener_bound_name(s->listeners->listeners[i]->fd, bound);
-                log_info("listening on %s (%s)", bound, s->listeners->listeners[i]->name);
         }
         return 0;
 }
@@ -329,6 +324,14 @@ static int run_workers(struct supervisor *s, uint64_t files_max) {
 }
 
 static void tell_ready(struct supervisor *s) {
+        char bound[LISTENER_ADDRESS_BYTES];
+
+        for (size_t i = 0; i < s->listeners->count; i++) {
+                const struct listener *l = s->listeners->listeners[i];
+
+                listener_bound_name(l->fd, bound);
+                log_info("listening on %s (%s)", bound, l->name);
+        }
         log_info("serving with %s and %u worker%s%s%s", loop_backend_title(s->backend),
                  s->worker_count, s->worker_count == 1 ? "" : "s",
                  s->backend_reason[0] ? "; not with io_uring: " : "", s->backend_reason);
