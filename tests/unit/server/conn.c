@@ -17,7 +17,9 @@
 #include "base/clock.h"
 #include "base/invariant.h"
 
-/* Connections on the first backend that can run here, over socket pairs, with handlers of our own. */
+/*
+ * Connections on the first backend that can run here, over socket pairs, with handlers of our own.
+ */
 
 struct world {
         struct loop *loop;
@@ -74,8 +76,7 @@ static void route(struct http_session *s, struct exchange *x) {
         x->handler = text_equal(path, TEXT("/twice")) ? &twice_handler : &good_handler;
 }
 
-static void finished(struct http_session *s, struct exchange *x) {
-}
+static void finished(struct http_session *s, struct exchange *x) {}
 
 static int setup(void **state) {
         struct world *w = calloc(1, sizeof(*w));
