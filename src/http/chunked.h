@@ -4,9 +4,9 @@
 #include "base/text.h"
 
 /*
- * Decodes the chunked coding (RFC 9112, 7.1), without I/O, from pieces of any size. Strict: sizes are
- * 1 to 16 hexadecimal digits, lines end in CRLF; chunk extensions are skipped and bounded, trailer
- * fields are checked for form, bounded, and dropped.
+ * Decodes the chunked coding (RFC 9112, 7.1), without I/O, from pieces of any size. Strict: sizes
+ * are 1 to 16 hexadecimal digits, lines end in CRLF; chunk extensions are skipped and bounded (by
+ * line), trailer fields are checked for form, bounded, and dropped.
  */
 enum { CHUNKED_LINE_BYTES_MAX = 4096, CHUNKED_TRAILER_BYTES_MAX = 8192 };
 

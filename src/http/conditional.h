@@ -11,13 +11,13 @@ struct http_validators {
 };
 
 /*
- * Evaluate If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since in the order of RFC 9110,
- * 13.2.2, for a representation that exists, and GET or HEAD.
+ * Evaluate If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since in the order of
+ * RFC 9110, 13.2.2, for a representation that exists, and GET or HEAD.
  * Gives 200 (perform the method), 304 or 412.
  */
 unsigned http_condition_status(const struct http_request *r, const struct http_validators *v,
                                uint64_t now_sec);
 
-/* If-Range (RFC 9110, 13.1.5): true where Range may be honoured, also where there is no If-Range. */
+/* If-Range (RFC 9110, 13.1.5): true where Range may be honoured, also where no If-Range is. */
 bool http_range_is_current(const struct http_request *r, const struct http_validators *v,
                            uint64_t now_sec);

@@ -5,7 +5,7 @@
 
 enum http_range_outcome {
         HTTP_RANGE_ONE = 0,       /* one satisfiable range */
-        HTTP_RANGE_IGNORE,        /* malformed, another unit, or several: answer as if it were not there */
+        HTTP_RANGE_IGNORE,        /* malformed, another unit, or several: as if it were not there */
         HTTP_RANGE_UNSATISFIABLE, /* 416 */
 };
 

@@ -6,6 +6,9 @@
 /* "Not Found"; for a number without a name that of its class' x00. */
 struct text http_status_reason(unsigned status);
 
-/* "HTTP/1.1 404 Not Found\r\n"; a constant, for statuses from 100 to 599 that have a name, else made in `scratch`. */
+/*
+ * "HTTP/1.1 404 Not Found\r\n"; a constant for statuses that have a name, else made in `scratch`.
+ * `status` has three digits.
+ */
 enum { HTTP_STATUS_LINE_BYTES = 64 };
 struct text http_status_line(unsigned status, char scratch[static HTTP_STATUS_LINE_BYTES]);

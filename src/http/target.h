@@ -13,5 +13,8 @@
  */
 int http_path_resolve(struct text path, char *out, size_t *ret_size);
 
-/* Bytes written when `path` is percent-encoded for a Location field, at most 3 a byte; "/" stays. */
+/*
+ * Percent-encode `path` for a Location field: gives the bytes written to `out`, at most 3 a byte;
+ * "/" stays, so a path that begins with two (none that was resolved does) would name a host.
+ */
 size_t http_path_encode(struct text path, char *out);

@@ -39,7 +39,7 @@ static struct decoded decode_in_pieces(struct text input, size_t piece_bytes) {
         return d;
 }
 
-/* Take the line that `rest` begins with, without its CRLF; false where it is not whole and clean. */
+/* Take the first line off `rest`, without its CRLF; false where it is not whole and clean. */
 static bool take_line(struct text *rest, size_t bytes_max, struct text *ret_line) {
         size_t cr = text_find(*rest, '\r');
 

@@ -146,7 +146,7 @@ static int read_seeds(const char *folder) {
         return seed_count ? 0 : -1;
 }
 
-/* The input under way, so that one that fails can become a seed: "printf '…' > seeds/TARGET/NAME". */
+/* The input under way; what is printed of one that fails makes a seed: printf '…' > seeds/… */
 static const uint8_t *volatile current;
 static volatile size_t current_size;
 

@@ -40,7 +40,7 @@ static void check_status(const struct row *rows, size_t count) {
         }
 }
 
-/* What a cache has decides between 304 and the whole; a wrong 304 shows something stale for ever. */
+/* What a cache has decides between 304 and the whole; a wrong 304 shows what is stale for ever. */
 static void caches_get_304_for_what_they_have(void **state) {
         static const struct row rows[] = {
                 { "", &strong, 200 },

@@ -20,7 +20,7 @@ static void token_characters_are_those_of_the_rfc(void **state) {
         assert_false(http_is_token(TEXT("a b")));
 }
 
-/* The fast way and the table must agree on every byte, at every place in a block, and at the end. */
+/* The fast way and the table must agree on every byte, at every place in a block and at the end. */
 static void scans_agree_with_the_table(void **state) {
         char bytes[40];
 

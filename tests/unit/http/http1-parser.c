@@ -186,7 +186,7 @@ static void malformed_request_lines_are_refused(void **state) {
         check(cases, ELEMENTS(cases));
 }
 
-/* RFC 9112, 3.2: each form belongs to its methods; what is not plain ASCII was not sent by a client. */
+/* RFC 9112, 3.2: each form belongs to its methods; what is not plain ASCII came from no browser. */
 static void targets_have_the_forms_of_their_methods(void **state) {
         static const struct case_ cases[] = {
                 ROW("relative", LINE("GET index.html HTTP/1.1"), 400),

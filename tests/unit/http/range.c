@@ -60,7 +60,7 @@ static void ranges_behind_the_end_are_unsatisfiable(void **state) {
         check(rows, ELEMENTS(rows));
 }
 
-/* What is malformed or would make us send one file many times is answered as if it were not there. */
+/* What is malformed or would have one file sent many times is taken as if it were not there. */
 static void all_else_is_ignored(void **state) {
         static const struct row rows[] = {
                 { "", 100, HTTP_RANGE_IGNORE },
