@@ -241,9 +241,10 @@ static void sweep_fired(struct loop_timer *timer) {
         list_for_each_safe(at, &c->files) {
                 struct files_entry *e = entry_of(at);
 
-                if (!e->used && !e->references)
+                if (e->used || e->references)
+                        e->used = false;
+                else
                         files_cache_forget(c, e);
-                e->used = false;
         }
         if (!list_is_empty(&c->files))
                 loop_timer_set(c->loop, timer, loop_now_usec(c->loop) + SWEEP_USEC);

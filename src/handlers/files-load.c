@@ -205,7 +205,7 @@ static int load_refused(struct files_lookup *l, const char *path) {
 }
 
 static int load_file(struct files_lookup *l, const char *path) {
-        struct found f = { .name = path, .real_usec = l->real_usec() };
+        struct found f = { .name = path };
         struct stat st;
         int r;
 
@@ -217,6 +217,7 @@ static int load_file(struct files_lookup *l, const char *path) {
                 return -ENOENT;
         if (f.fd < 0)
                 return f.fd;
+        f.real_usec = l->real_usec(); /* before the look: a change after it is then a recent one */
         if (fstat(f.fd, &st) < 0)
                 r = -errno;
         else if (S_ISDIR(st.st_mode))

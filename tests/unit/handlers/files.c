@@ -104,7 +104,7 @@ static void spellings_of_a_path_mean_one_file(void **state) {
                 }
 }
 
-/* The cache is asked with the raw path first: an escape in it must never be taken for plain bytes. */
+/* The cache is asked with the raw path first: an escape in it must not be taken for plain bytes. */
 static void escapes_are_not_bytes_of_a_name(void **state) {
         struct site *s = *state;
 

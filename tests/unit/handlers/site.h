@@ -9,8 +9,8 @@
 
 /*
  * One route with one worker on a scripted loop, and a carrier that asks it. The loop's clock is the
- * world's; the real clock is the machine's plus `ahead_usec`, so that files made a moment ago can be
- * long settled. What goes wrong in here ends the test.
+ * world's; the real clock is the machine's plus `site_ahead_usec`, so that files made a moment ago
+ * can be long settled. What goes wrong in here ends the test.
  */
 struct site {
         struct tree tree;
