@@ -408,11 +408,11 @@ int http1_parse_head(struct http1_parser *parser, const char *head, size_t size,
         int outcome;
 
         assert(size >= parser->scanned && head_bytes_max <= UINT32_MAX);
+        if (unlikely(parser->scanned > head_bytes_max))
+                return HTTP1_HEAD_TOO_LARGE; /* the limit shrank between two calls */
         if (parser->scanned > parser->line_start) {
                 const char *from = head + parser->scanned;
 
-                if (from > in.end)
-                        return HTTP1_HEAD_TOO_LARGE; /* the limit shrank between two calls */
                 if (!memchr(from, '\n', (size_t)(in.end - from)))
                         return line_fault(parser, in, is_full, at, HTTP1_MORE);
         }

@@ -403,6 +403,11 @@ static void a_limit_may_shrink_between_calls(void **state) {
 
         assert_int_equal(http1_parse_head(&parser, head, 15, 100, &request), HTTP1_MORE);
         assert_int_equal(http1_parse_head(&parser, head, 15, 10, &request), HTTP1_HEAD_TOO_LARGE);
+        /* the same between two lines, where nothing was looked at in vain */
+        parser = (struct http1_parser){};
+        assert_int_equal(http1_parse_head(&parser, H, 25, 100, &request), HTTP1_MORE);
+        assert_int_equal(http1_parse_head(&parser, H "\r\n", 27, 10, &request),
+                         HTTP1_HEAD_TOO_LARGE);
 }
 
 int main(void) {
