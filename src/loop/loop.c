@@ -287,7 +287,8 @@ int loop_turn(struct loop *loop, uint64_t deadline_usec) {
         int r;
 
         assert(pthread_equal(loop->thread, pthread_self()));
-        if (loop_has_work(loop))
+        /* a wake may have been used up by a turn that still had older messages to run */
+        if (loop_has_work(loop) || atomic_load(&loop->wake_sent))
                 deadline_usec = 0;
         else
                 deadline_usec = MIN(deadline_usec, loop_wheel_next_usec(&loop->wheel));

@@ -24,6 +24,7 @@
  *   POLLRDHUP) and one write-side operation (send, send_message, send_file, connect, wait for
  *   POLLOUT).
  * - Cancelling is asynchronous: the operation still completes, with -ECANCELED or with its result.
+ *   So `done` may bring bytes to a socket that is closing already: who starts anew looks first.
  * - The memory that holds a socket and its operations may be freed from the `closed` callback of
  *   loop_close() on, not before.
  * - Everything here belongs to the thread that made the loop, but for loop_post() and loop_stop().
