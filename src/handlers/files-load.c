@@ -36,7 +36,7 @@
 
 struct found {
         int fd;
-        const char *name;   /* what its media type goes by */
+        char type[MEDIA_TYPE_BYTES_MAX + 1];
         uint64_t real_usec; /* before the look at it */
         struct files_identity identity;
 };
@@ -124,7 +124,6 @@ static int entry_read(struct files_entry *e, struct files_lookup *l, const struc
 /* Writes the entry's fields at `at`, at most FILES_FIELDS_BYTES_MAX. */
 static void entry_describe(struct files_entry *e, const struct found *f, char *at) {
         const struct timespec *modified = &f->identity.modified;
-        struct text type = media_type_of(text_of(f->name));
         int64_t sec = MIN(modified->tv_sec, (int64_t)(f->real_usec / USEC_PER_SEC));
         char date[HTTP_DATE_BYTES + 1], etag[64];
         const char *head = at;
@@ -144,7 +143,7 @@ static void entry_describe(struct files_entry *e, const struct found *f, char *a
                 .modified_sec = (uint64_t)sec,
                 .modified_is_strong = e->settled && !is_near(modified, f->real_usec),
         };
-        at += sprintf(at, "Content-Type: %.*s\r\nAccept-Ranges: bytes\r\n", TEXT_ARGS(type));
+        at += sprintf(at, "Content-Type: %s\r\nAccept-Ranges: bytes\r\n", f->type);
         e->fields_304.data = at;
         at += sprintf(at, "Last-Modified: %s\r\nETag: ", date);
         e->validators.etag.data = at;
@@ -157,15 +156,18 @@ static void entry_describe(struct files_entry *e, const struct found *f, char *a
 /* ---- the file ---- */
 
 /* Takes over the descriptor. */
-static int entry_make(struct files_lookup *l, struct found *f) {
+static int entry_make(struct files_lookup *l, const char *path, struct found *f) {
         bool small = f->identity.size <= FILES_BODY_BYTES_MAX;
         size_t body_bytes = small ? f->identity.size : 0;
         size_t bytes =
                 sizeof(struct files_entry) + l->key.size + FILES_FIELDS_BYTES_MAX + 1 + body_bytes;
         _cleanup_(files_entry_freep)
-        struct files_entry *e = malloc(bytes);
-        int r;
+        struct files_entry *e = NULL;
+        int r = media_type_of(text_of(path), l->way == FILES_OPEN_WAITING, f->type);
 
+        if (r < 0)
+                return r;
+        e = malloc(bytes);
         if (!e)
                 return -ENOMEM;
         *e = (struct files_entry){};
@@ -205,7 +207,7 @@ static int load_refused(struct files_lookup *l, const char *path) {
 }
 
 static int load_file(struct files_lookup *l, const char *path) {
-        struct found f = { .name = path };
+        struct found f;
         struct stat st;
         int r;
 
@@ -226,8 +228,9 @@ static int load_file(struct files_lookup *l, const char *path) {
                 r = -ENOENT;
         else {
                 f.identity = identity_of(&st);
-                r = l->known && files_identity_equal(l->known, &f.identity) ? FILES_UNCHANGED
-                                                                            : entry_make(l, &f);
+                r = l->known && files_identity_equal(l->known, &f.identity)
+                            ? FILES_UNCHANGED
+                            : entry_make(l, path, &f);
         }
         fd_close(f.fd);
         return r;
@@ -256,7 +259,7 @@ static int load_index(struct files_lookup *l) {
 int files_load(struct files_lookup *l) {
         size_t n = strlen(l->path);
 
-        if (l->way == FILES_OPEN_AT_ONCE && (!l->local_device || !media_types_are_read()))
+        if (l->way == FILES_OPEN_AT_ONCE && !l->local_device)
                 return -EAGAIN;
         return n && l->path[n - 1] != '/' ? load_file(l, l->path) : load_index(l);
 }

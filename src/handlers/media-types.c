@@ -2,7 +2,6 @@
 #include "handlers/media-types.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -10,9 +9,14 @@
 #include "base/fd.h"
 
 /*
- * The system's table has some 1,500 extensions, of which a site uses ten: it is kept as one block
- * of text and a sorted array of offsets into it (about 60 KiB), not read before the first file is
- * served, and looked at once a file, since the answer's fields are cached.
+ * The system's file has some 1,500 extensions, of which a site uses ten. To make a table of it
+ * takes a millisecond, which a server that was started for this very request does not have, and
+ * 60 KiB that stay. So the file is read and searched once for each extension that is met (about
+ * 0.1 ms, on the pool), and the outcome is remembered, also that there is none.
+ *
+ * What is remembered stays for the life of the process in a table of fixed size: pointers that are
+ * set once, so any thread may look without a lock. Where it is full an extension is searched for
+ * again each time a file of it is loaded, which is right, only slower.
  *
  * Charset: a browser takes text without a charset for windows-1252, and what people write is UTF-8,
  * so text says so. The cost is that a page in another encoding, declared inside it, is shown wrong.
@@ -21,14 +25,15 @@
 #define MEDIA_TYPES_FILE "/etc/mime.types"
 #define CHARSET          "; charset=utf-8"
 
-enum { FILE_BYTES_MAX = 1 << 20, EXTENSION_BYTES_MAX = 31 };
+enum {
+        FILE_BYTES_MAX = 1 << 20,
+        EXTENSION_BYTES_MAX = 31,
+        SLOTS = 256,    /* a guess: few sites have a hundred extensions */
+        PROBES_MAX = 8, /* slots looked at for one extension */
+};
 
 struct media_type {
         const char *extension, *type;
-};
-
-struct media_offsets {
-        uint32_t extension, type, order;
 };
 
 /* Sorted by extension. */
@@ -118,155 +123,176 @@ static const struct media_type media_types_built_in[] = {
 };
 /* clang-format on */
 
-static struct media_offsets *media_table; /* sorted; NULL: the built-in one */
-static size_t media_table_count;
-static char *media_text; /* what its offsets are into */
-static _Atomic bool media_is_read;
-static pthread_once_t media_once = PTHREAD_ONCE_INIT;
+struct remembered {
+        char type[MEDIA_TYPE_BYTES_MAX + 1];
+        char extension[];
+};
 
-/* ---- reading mime.types(5): "type/subtype  extension …", "#" begins a comment ---- */
+static _Atomic(struct remembered *) remembered[SLOTS];
+static struct text lines_for_tests;
 
-static bool media_word_is_valid(struct text word, size_t bytes_max) {
-        if (word.size > bytes_max)
-                return false;
-        for (size_t i = 0; i < word.size;
-             i++) /* it goes into a field: nothing that could end one */
-                if (word.data[i] <= ' ' || word.data[i] >= 0x7f)
-                        return false;
-        return true;
-}
+/* ---- the name ---- */
 
-static bool media_type_is_text(struct text type) {
-        return text_starts_with(type, TEXT("text/")) && !text_equal(type, TEXT("text/xml")) &&
-               text_find(type, ';') == type.size;
-}
-
-static void media_add_extension(struct buffer *strings, struct buffer *table, struct text word,
-                                size_t type) {
-        struct media_offsets o = {
-                .extension = strings->used,
-                .type = type,
-                .order = table->used / sizeof(o),
-        };
-
-        for (size_t i = 0; i < word.size; i++)
-                buffer_append(strings, &(char){ ascii_lower(word.data[i]) }, 1);
-        buffer_append(strings, "", 1);
-        buffer_append(table, &o, sizeof(o));
-}
-
-static void media_add_line(struct buffer *strings, struct buffer *table, struct text line) {
-        size_t type_at = strings->used;
-        struct text type, extension;
-        bool used = false;
-
-        if (!text_next_word(&line, " \t\r", &type) || type.data[0] == '#' ||
-            !media_word_is_valid(type, MEDIA_TYPE_BYTES_MAX - sizeof(CHARSET)) ||
-            text_find(type, '/') == type.size)
-                return;
-        while (text_next_word(&line, " \t\r", &extension) && extension.data[0] != '#') {
-                if (!media_word_is_valid(extension, EXTENSION_BYTES_MAX))
-                        continue;
-                if (!used) { /* most types have no extension and need no room */
-                        buffer_append_text(strings, type);
-                        if (media_type_is_text(type))
-                                buffer_append_text(strings, TEXT(CHARSET));
-                        buffer_append(strings, "", 1);
-                        used = true;
-                }
-                media_add_extension(strings, table, extension, type_at);
-        }
-}
-
-static int media_compare_rows(const void *a, const void *b, void *strings) {
-        const struct media_offsets *x = a, *y = b;
-        int r = strcmp((char *)strings + x->extension, (char *)strings + y->extension);
-
-        return r ? r : (x->order > y->order) - (x->order < y->order);
-}
-
-int media_types_use(const char *lines, size_t bytes) {
-        _cleanup_(buffer_finish)
-        struct buffer strings = {}, table = {};
-        struct text rest = { lines, bytes }, line;
-
-        while (lines && text_next_word(&rest, "\n", &line))
-                media_add_line(&strings, &table, line);
-        free(media_table);
-        free(media_text);
-        media_table = NULL;
-        media_text = NULL;
-        media_table_count = 0;
-        if (strings.failed || table.failed)
-                return -ENOMEM;
-        if (!table.used)
-                return 0;
-        /* give back what doubling took too much; a failure to shrink loses nothing */
-        media_text = realloc(strings.data, strings.used) ?: strings.data;
-        media_table = realloc(table.data, table.used) ?: (void *)table.data;
-        media_table_count = table.used / sizeof(*media_table);
-        strings.data = table.data = NULL;
-        qsort_r(media_table, media_table_count, sizeof(*media_table), media_compare_rows,
-                media_text);
-        return 0;
-}
-
-static void media_read(void) {
-        _cleanup_(buffer_finish)
-        struct buffer file = {};
-
-        /* whatever goes wrong, the built-in table is there */
-        if (!fd_read_file(MEDIA_TYPES_FILE, FILE_BYTES_MAX, &file.data, &file.used))
-                media_types_use(file.data, file.used);
-        atomic_store_explicit(&media_is_read, true, memory_order_release);
-}
-
-bool media_types_are_read(void) {
-        return atomic_load_explicit(&media_is_read, memory_order_acquire);
-}
-
-/* ---- looking up ---- */
-
-static int media_compare_built_in(const void *key, const void *row) {
-        return strcmp(key, ((const struct media_type *)row)->extension);
-}
-
-static const char *media_find(const char *extension) {
-        const struct media_type *found;
-        size_t low = 0, high = media_table_count;
-
-        while (low <
-               high) { /* the first of equal ones: mime.types gives the preferred type first */
-                size_t middle = (low + high) / 2;
-
-                if (strcmp(media_text + media_table[middle].extension, extension) < 0)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        if (low < media_table_count && !strcmp(media_text + media_table[low].extension, extension))
-                return media_text + media_table[low].type;
-        found = bsearch(extension, media_types_built_in, ELEMENTS(media_types_built_in),
-                        sizeof(*media_types_built_in), media_compare_built_in);
-        return found ? found->type : NULL;
-}
-
-struct text media_type_of(struct text name) {
-        char extension[EXTENSION_BYTES_MAX + 1];
-        const char *type = NULL;
+/* The extension in lower case; empty where there is none that can be in a table. */
+static void extension_of(struct text name, char out[static EXTENSION_BYTES_MAX + 1]) {
         size_t dot = name.size, n;
 
-        pthread_once(&media_once, media_read);
         while (dot > 0 && name.data[dot - 1] != '.' && name.data[dot - 1] != '/')
                 dot--;
         n = name.size - dot;
         /* no dot, or one that begins the name (".profile") */
-        if (dot > 1 && name.data[dot - 1] == '.' && name.data[dot - 2] != '/' &&
-            n <= EXTENSION_BYTES_MAX) {
-                for (size_t i = 0; i < n; i++)
-                        extension[i] = ascii_lower(name.data[dot + i]);
-                extension[n] = '\0';
-                type = media_find(extension);
+        if (dot < 2 || name.data[dot - 1] != '.' || name.data[dot - 2] == '/' ||
+            n > EXTENSION_BYTES_MAX)
+                n = 0;
+        for (size_t i = 0; i < n; i++)
+                out[i] = ascii_lower(name.data[dot + i]);
+        out[n] = '\0';
+}
+
+/* ---- what is remembered ---- */
+
+static unsigned slot_of(const char *extension) {
+        uint32_t hash = 2166136261; /* FNV-1a; colliding names cost their owner a search a load */
+
+        while (*extension)
+                hash = (hash ^ (unsigned char)*extension++) * 16777619;
+        return hash % SLOTS;
+}
+
+static const struct remembered *recall(const char *extension) {
+        for (unsigned i = 0, slot = slot_of(extension); i < PROBES_MAX; i++) {
+                struct remembered *at =
+                        atomic_load_explicit(&remembered[(slot + i) % SLOTS], memory_order_acquire);
+
+                if (!at)
+                        return NULL;
+                if (!strcmp(at->extension, extension))
+                        return at;
         }
-        return type ? text_of(type) : TEXT("application/octet-stream");
+        return NULL;
+}
+
+/* It may find no memory or no room: then it is searched for again. */
+static void remember(const char *extension, const char *type) {
+        size_t bytes = strlen(extension) + 1;
+        struct remembered *own = malloc(sizeof(*own) + bytes);
+
+        if (!own)
+                return;
+        memcpy(own->extension, extension, bytes);
+        strcpy(own->type, type);
+        for (unsigned i = 0, slot = slot_of(extension); i < PROBES_MAX; i++) {
+                struct remembered *at = NULL;
+
+                if (atomic_compare_exchange_strong(&remembered[(slot + i) % SLOTS], &at, own))
+                        return;
+                if (!strcmp(at->extension, extension))
+                        break; /* another thread was faster */
+        }
+        free(own);
+}
+
+/* ---- the tables ---- */
+
+/* Take the next word off a line of mime.types(5): "type/subtype  extension extension …". */
+static bool line_word(struct text *line, struct text *ret_word) {
+        const char *at = line->data, *end = at + line->size, *start;
+
+        while (at < end && (*at == ' ' || *at == '\t' || *at == '\r'))
+                at++;
+        start = at;
+        while (at < end && *at != ' ' && *at != '\t' && *at != '\r')
+                at++;
+        *ret_word = (struct text){ start, (size_t)(at - start) };
+        *line = (struct text){ at, (size_t)(end - at) };
+        return at > start && *start != '#';
+}
+
+static bool type_is_valid(struct text type) {
+        for (size_t i = 0; i < type.size;
+             i++) /* it goes into a field: nothing that could end one */
+                if (type.data[i] <= ' ' || type.data[i] >= 0x7f)
+                        return false;
+        return type.size <= MEDIA_TYPE_BYTES_MAX - sizeof(CHARSET) &&
+               text_find(type, '/') < type.size;
+}
+
+static bool type_takes_charset(struct text type) {
+        return text_starts_with(type, TEXT("text/")) && !text_equal(type, TEXT("text/xml")) &&
+               text_find(type, ';') == type.size;
+}
+
+/* The first line that names the extension decides. */
+static bool find_in_lines(struct text lines, const char *extension,
+                          char out[static MEDIA_TYPE_BYTES_MAX + 1]) {
+        struct text wanted = text_of(extension), line, type, word;
+
+        while (lines.size) {
+                size_t n = text_find(lines, '\n');
+
+                line = (struct text){ lines.data, n };
+                n = MIN(n + 1, lines.size);
+                lines = (struct text){ lines.data + n, lines.size - n };
+                if (!line_word(&line, &type))
+                        continue;
+                while (line_word(&line, &word)) {
+                        if (!text_equal_nocase(word, wanted) || !type_is_valid(type))
+                                continue;
+                        memcpy(out, type.data, type.size);
+                        strcpy(out + type.size, type_takes_charset(type) ? CHARSET : "");
+                        return true;
+                }
+        }
+        return false;
+}
+
+static bool find_in_system(const char *extension, char out[static MEDIA_TYPE_BYTES_MAX + 1]) {
+        _cleanup_(buffer_finish)
+        struct buffer file = {};
+
+        if (lines_for_tests.data)
+                return find_in_lines(lines_for_tests, extension, out);
+        /* whatever goes wrong, the built-in table is there */
+        return fd_read_file(MEDIA_TYPES_FILE, FILE_BYTES_MAX, &file.data, &file.used) == 0 &&
+               find_in_lines(buffer_text(&file), extension, out);
+}
+
+static int compare_built_in(const void *key, const void *row) {
+        return strcmp(key, ((const struct media_type *)row)->extension);
+}
+
+static void find_built_in(const char *extension, char out[static MEDIA_TYPE_BYTES_MAX + 1]) {
+        const struct media_type *found =
+                bsearch(extension, media_types_built_in, ELEMENTS(media_types_built_in),
+                        sizeof(*media_types_built_in), compare_built_in);
+
+        strcpy(out, found ? found->type : MEDIA_TYPE_UNKNOWN);
+}
+
+/* ---- for others ---- */
+
+int media_type_of(struct text name, bool may_wait, char out[static MEDIA_TYPE_BYTES_MAX + 1]) {
+        char extension[EXTENSION_BYTES_MAX + 1];
+        const struct remembered *known;
+
+        extension_of(name, extension);
+        known = recall(extension);
+        if (known || !*extension) {
+                strcpy(out, known ? known->type : MEDIA_TYPE_UNKNOWN);
+                return 0;
+        }
+        if (!may_wait)
+                return -EAGAIN;
+        if (!find_in_system(extension, out))
+                find_built_in(extension, out);
+        remember(extension, out);
+        return 0;
+}
+
+void media_types_use(struct text lines) {
+        for (unsigned i = 0; i < SLOTS; i++) {
+                free(remembered[i]);
+                remembered[i] = NULL;
+        }
+        lines_for_tests = lines;
 }

@@ -3,20 +3,23 @@
 
 #include "base/text.h"
 
-enum { MEDIA_TYPE_BYTES_MAX = 127 }; /* RFC 6838, 4.2 */
+#define MEDIA_TYPE_UNKNOWN "application/octet-stream"
+
+enum { MEDIA_TYPE_BYTES_MAX = 127 }; /* of what is given, with its charset */
 
 /*
  * The value of Content-Type for a file of this name, by what stands behind the last "." of its last
  * segment, in either case: from /etc/mime.types, or from a built-in table where there is no such
- * file or it does not know the extension; "application/octet-stream" where neither does. Types of
- * text, but text/xml, say "charset=utf-8". Valid for the life of the process.
+ * file or it does not know the extension; MEDIA_TYPE_UNKNOWN where neither does. Types of text, but
+ * text/xml, say "charset=utf-8". NUL-ended. Any thread.
  *
- * The first call in a process reads the file, so it may wait; then never again. Any thread.
+ * The first call for an extension reads the file, and later ones as a rule do not. Errors: -EAGAIN:
+ * it would, and `may_wait` is false.
  */
-struct text media_type_of(struct text name);
+int media_type_of(struct text name, bool may_wait, char out[static MEDIA_TYPE_BYTES_MAX + 1]);
 
-/* Was the table read already, so that media_type_of() does not wait? */
-bool media_types_are_read(void);
-
-/* For tests: lines as in mime.types(5), or NULL for the built-in table. Not while others look. */
-int media_types_use(const char *lines, size_t bytes);
+/*
+ * For tests: forget all, and take `lines` (borrowed) for the system's file; the file itself if
+ * lines.data is NULL. Not while others look.
+ */
+void media_types_use(struct text lines);

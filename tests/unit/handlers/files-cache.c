@@ -89,8 +89,10 @@ static void count_lookup(void) {
 static void file_is_looked_at_once_a_second(void **state) {
         struct site *s = *state;
 
-        lookups = 0;
+        write_numbered(s, 0, 10);
         write_numbered(s, 1, 10);
+        assert_int_equal(get_numbered(s, 0), 200); /* the media type is searched for once */
+        lookups = 0;
         atomic_store(&site_lookup_begins, count_lookup);
         for (int i = 0; i < 100; i++)
                 assert_int_equal(get_numbered(s, 1), 200);

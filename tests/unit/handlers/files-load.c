@@ -23,7 +23,8 @@
 
 /*
  * What a file system does in the worst moment is played by wrapping the calls that read (the
- * linker's --wrap): the file changes between its bytes and the second look at it, or is not in memory.
+ * linker's --wrap): the file changes between its bytes and the second look at it, or is not in
+ * memory.
  */
 static void (*before_read)(void);
 static void (*after_read)(void);
