@@ -68,6 +68,13 @@ void scripted_close(struct scripted_world *world, int fd) {
         scripted_end_close(end, false);
 }
 
+void scripted_close_resets(struct scripted_world *world, int fd) {
+        struct scripted_peer *end = scripted_end_of(world, fd);
+
+        if (end)
+                end->close_resets = true;
+}
+
 int scripted_listening_join(struct scripted_listening *l, struct scripted_peer *end) {
         struct scripted_peer *waiting;
 

@@ -179,11 +179,12 @@ void scripted_end_break(struct scripted_peer *end) {
 void scripted_end_close(struct scripted_peer *end, bool reset) {
         struct scripted_peer *other = end->other;
 
+        /* unread bytes: RFC 9293, 3.10.4; what lingering closes avoid */
+        reset |= end->close_resets || end->input.used > 0;
         end->other = NULL;
         if (other) {
                 other->other = NULL;
-                if (reset ||
-                    end->input.used > 0) /* RFC 9293, 3.10.4; what lingering closes avoid */
+                if (reset)
                         end_meet_reset(other);
                 else
                         other->input_ended = true;

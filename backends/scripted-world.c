@@ -138,7 +138,9 @@ uint64_t scripted_event_next_usec(const struct scripted_world *world) {
         return container_of(world->events.next, struct scripted_event, link)->at_usec;
 }
 
-void scripted_events_run(struct scripted_world *world) {
+bool scripted_events_run(struct scripted_world *world) {
+        bool ran = false;
+
         /* an event that sets itself to the same moment must not hold the world up */
         for (unsigned i = 0; i < 10000 && scripted_event_next_usec(world) <= world->now_usec; i++) {
                 struct scripted_event *event =
@@ -146,7 +148,9 @@ void scripted_events_run(struct scripted_world *world) {
 
                 list_remove(&event->link);
                 event->run(event);
+                ran = true;
         }
+        return ran;
 }
 
 void scripted_advance(struct scripted_world *world, uint64_t usec) {

@@ -31,7 +31,7 @@ struct scripted_peer {
         bool connected;
         bool input_ended, output_ended; /* FIN came; FIN was sent */
         bool input_shut;                /* SHUT_RD of our own */
-        bool reset;
+        bool reset, close_resets;
         int error;     /* what the next call reports, once */
         size_t window; /* most bytes in `input` */
         struct scripted_queue input;
@@ -88,7 +88,7 @@ struct scripted_fate {
 struct scripted_world *scripted_world_current(void);
 struct scripted_fate scripted_fate(struct scripted_world *world, unsigned kind);
 void scripted_trace(struct scripted_world *world, const char *what, int fd, int64_t result);
-void scripted_events_run(struct scripted_world *world);
+bool scripted_events_run(struct scripted_world *world); /* those that are due; true: any */
 uint64_t scripted_event_next_usec(const struct scripted_world *world); /* USEC_INFINITY: none */
 int scripted_fd_take(struct scripted_world *world, struct scripted_peer *end,
                      struct scripted_listening *listening);

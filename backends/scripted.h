@@ -38,7 +38,8 @@ uint64_t scripted_now_usec(const struct scripted_world *world);
 void scripted_advance(struct scripted_world *world, uint64_t usec); /* runs the events on the way */
 
 /*
- * Something that a test lets happen at a time; runs from within a wait, and may set itself again.
+ * Something that a test lets happen at a time. It runs from within a wait, so of the loop it may
+ * call loop_post() alone; it may set itself again.
  */
 struct scripted_event {
         struct list link; /* private */
@@ -86,6 +87,8 @@ int scripted_socket(struct scripted_world *world);
 int scripted_pair(struct scripted_world *world, struct scripted_peer **ret_peer);
 /* A descriptor that no loop owns (an accepted one that was refused). */
 void scripted_close(struct scripted_world *world, int fd);
+/* Its close will be a reset, as after SO_LINGER with a time of 0. */
+void scripted_close_resets(struct scripted_world *world, int fd);
 
 /* ---- peers ---- */
 
