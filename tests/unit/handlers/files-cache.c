@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -251,6 +252,32 @@ static void open_files_are_bounded_and_given_back(void **state) {
         assert_int_equal(descriptors_open(), before);
 }
 
+/* Out of descriptors: what is kept only for speed is given back before anybody is refused. */
+static void kept_files_yield_to_requests(void **state) {
+        struct site *s = *state;
+        struct rlimit before, tight;
+        int next;
+
+        for (unsigned i = 0; i < 4; i++)
+                write_numbered(s, i, BIG_BYTES);
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(get_numbered(s, i), 200);
+        assert_int_equal(cache_of(s)->file_count, 3);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        next = dup(s->tree.fd); /* the lowest that is free */
+        close(next);
+        tight = (struct rlimit){ (rlim_t)next, before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        assert_int_equal(get_numbered(s, 3), 200);
+        assert_int_equal(cache_of(s)->file_count, 1);
+        files_cache_drop(s->worker.files);
+        tight.rlim_cur = 3; /* none is free, and none is kept */
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        assert_int_equal(get_numbered(s, 2), 503);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(get_numbered(s, 2), 200);
+}
+
 /* A reload gives each route another identity: nothing of the old one may answer for it. */
 static void routes_do_not_share_entries(void **state) {
         static char *index[] = { "other.html", NULL };
@@ -305,6 +332,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(files_in_use_count, setup_small, teardown),
                 cmocka_unit_test_setup_teardown(open_files_are_bounded_and_given_back, setup,
                                                 teardown),
+                cmocka_unit_test_setup_teardown(kept_files_yield_to_requests, setup, teardown),
                 cmocka_unit_test_setup_teardown(routes_do_not_share_entries, setup, teardown),
                 cmocka_unit_test_setup_teardown(one_load_serves_all_who_wait, setup_with_threads,
                                                 teardown),

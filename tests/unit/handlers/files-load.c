@@ -110,7 +110,7 @@ static bool is_weak(const char *etag) {
  * must not be served, from here or from a client's cache, when the second is there.
  */
 static void rewrite_within_a_tick_is_served(void **state) {
-        char etags[50][80], body[8], fields[128];
+        char etags[50][80], body[16], fields[128];
 
         atomic_store(&site_ahead_usec, 0);
         for (unsigned i = 0; i < ELEMENTS(etags); i++) {
@@ -139,13 +139,13 @@ static void last_modified_does_not_name_the_second_under_way(void **state) {
         atomic_store(&site_ahead_usec, 0);
         tree_write(&site->tree, "x.txt", TEXT("one"));
         assert_int_equal(get(site, &a, "/x.txt"), 200);
-        snprintf(fields, sizeof(fields), "If-Modified-Since: %s\r\n",
+        snprintf(fields, sizeof(fields), "If-Modified-Since: %.64s\r\n",
                  asked_field(&a, "Last-Modified"));
         tree_write(&site->tree, "x.txt", TEXT("two"));
         atomic_store(&site_ahead_usec, 10 * USEC_PER_SEC);
         assert_int_equal(ask(site, &a, "GET", "/x.txt", fields), 200);
         assert_true(asked_body_is(&a, TEXT("two")));
-        snprintf(fields, sizeof(fields), "If-Modified-Since: %s\r\n",
+        snprintf(fields, sizeof(fields), "If-Modified-Since: %.64s\r\n",
                  asked_field(&a, "Last-Modified"));
         assert_int_equal(ask(site, &a, "GET", "/x.txt", fields), 304);
 }
@@ -339,6 +339,23 @@ static void route_may_go_while_a_load_runs(void **state) {
         assert_int_equal(get(site, &a, "/x.txt"), 200);
 }
 
+/* A worker ends while the pool still works for it. */
+static void cache_may_go_while_a_load_runs(void **state) {
+        static char big[20000];
+
+        tree_write(&site->tree, "big", (struct text){ big, sizeof(big) });
+        hang();
+        ask_begin(site, &a, "GET", "/big", NULL);
+        ask_give_up(&a);
+        files_cache_free(site->worker.files);
+        open_gate();
+        for (int i = 0; i < 2000 && !loop_is_quiet(site->loop); i++)
+                site_turn(site);
+        assert_true(loop_is_quiet(site->loop));
+        assert_int_equal(files_cache_new(site->loop, 1 << 20, &site->worker.files), 0);
+        assert_int_equal(get(site, &a, "/big"), 200);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(rewrite_within_a_tick_is_served, setup, teardown),
@@ -358,6 +375,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(abandoned_loads_are_bounded, setup_one_thread,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(route_may_go_while_a_load_runs, setup_one_thread,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(cache_may_go_while_a_load_runs, setup_one_thread,
                                                 teardown),
         };
 
