@@ -2,8 +2,10 @@
 #include "loop/loop.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "loop/loop-internal.h"
@@ -83,6 +85,13 @@ static int send_head(struct loop_file_send *send) {
         return 0;
 }
 
+/* tmpfs is its own page cache, and does not know RWF_NOWAIT. */
+static bool file_is_in_memory(int file) {
+        struct statfs fs;
+
+        return fstatfs(file, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
 /* Is the byte at `offset` in the page cache (or past the end, which costs no reading either)? */
 static bool byte_is_cached(struct loop_file_send *send, uint64_t offset) {
         char byte;
@@ -90,13 +99,17 @@ static bool byte_is_cached(struct loop_file_send *send, uint64_t offset) {
 
         if (preadv2(send->file, &iov, 1, (off_t)offset, RWF_NOWAIT) >= 0)
                 return true;
-        if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
-                send->always_cold = true;
-        return false;
+        if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+                return false;
+        send->always_warm = file_is_in_memory(send->file);
+        send->always_cold = !send->always_warm;
+        return send->always_warm;
 }
 
 static bool quantum_is_cached(struct loop_file_send *send, size_t bytes) {
-        if (send->always_cold || !byte_is_cached(send, send->offset + bytes - 1))
+        if (send->always_cold || send->always_warm)
+                return send->always_warm;
+        if (!byte_is_cached(send, send->offset + bytes - 1))
                 return false;
         return bytes == 1 || byte_is_cached(send, send->offset);
 }
@@ -174,6 +187,7 @@ static ssize_t send_quantum(struct loop_file_send *send) {
                 return cold_start(send);
         n = s->loop->backend->send_file(s, send->file, send->offset, quantum);
         if (n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP) {
+                send->always_warm = false;
                 send->always_cold = true;
                 return cold_start(send);
         }
@@ -226,7 +240,7 @@ void loop_send_file(struct loop_socket *socket, struct loop_file_send *send, loo
         send->done = done;
         send->sent = 0;
         send->cold = NULL;
-        send->canceled = send->always_cold = false;
+        send->canceled = send->always_cold = send->always_warm = false;
         send_begin(socket, send);
         send_go_on(send);
 }

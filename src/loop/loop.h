@@ -231,7 +231,7 @@ struct loop_file_send {
         uint64_t sent;
         loop_done *done; /* private from here on */
         struct loop_cold_read *cold;
-        bool canceled, always_cold;
+        bool canceled, always_cold, always_warm;
 };
 void loop_send_file(struct loop_socket *socket, struct loop_file_send *send, loop_done *done);
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Heads from memory with ranges of files behind them, warm, cold and shrinking. */
@@ -126,6 +127,22 @@ static void cold_file_arrives(void **state) {
         f->loop->pool = NULL;
 }
 
+/* A folder in tmpfs is common in containers: the pool must not have to read what is in memory. */
+static void file_in_tmpfs(void **state) {
+        struct fixture *f = *state;
+        size_t size = 1 << 20;
+        int file = memfd_create("contract", MFD_CLOEXEC);
+        char *data = malloc(size);
+
+        assert_true(file >= 0 && data);
+        pattern_fill(data, size, 100);
+        assert_int_equal(write(file, data, size), size);
+        free(data);
+        send_and_check(f, file, 0, size);
+        assert_int_equal(counter_read(&loop_counters(f->loop)->offloaded), 0);
+        close(file);
+}
+
 /* A file that was cut short must not leave the client waiting for bytes that do not exist. */
 static void shrunk_file_is_an_error(void **state) {
         struct fixture *f = *state;
@@ -240,9 +257,13 @@ static void file_without_sendfile(void **state) {
 
 int files_run(void) {
         const struct CMUnitTest tests[] = {
-                CASE(warm_file_arrives),       CASE(cold_file_arrives),
-                CASE(shrunk_file_is_an_error), CASE(stalled_reader_of_a_file),
-                CASE(file_send_is_cancelled),  CASE(file_without_sendfile),
+                CASE(warm_file_arrives),
+                CASE(cold_file_arrives),
+                CASE(file_in_tmpfs),
+                CASE(shrunk_file_is_an_error),
+                CASE(stalled_reader_of_a_file),
+                CASE(file_send_is_cancelled),
+                CASE(file_without_sendfile),
         };
 
         return cmocka_run_group_tests_name("files", tests, NULL, NULL);
