@@ -47,8 +47,9 @@ size_t text_find(struct text t, char c);
 struct text text_trim(struct text t);
 
 /*
- * Take the next word off `*rest`: bytes in `separators` are skipped, then `*ret_word` is what stands
- * before the next of them, which stays in `*rest`. False when nothing but separators was left.
+ * Take the next word off `*rest`: bytes in `separators` are skipped, then `*ret_word` is what
+ * stands before the next of them, which stays in `*rest`. False when nothing but separators was
+ * left.
  */
 bool text_next_word(struct text *rest, const char *separators, struct text *ret_word);
 
