@@ -246,15 +246,18 @@ static bool find_in_lines(struct text lines, const char *extension,
         return false;
 }
 
-static bool find_in_system(const char *extension, char out[static MEDIA_TYPE_BYTES_MAX + 1]) {
+/* 1 found, 0 not there, -errno: the file could not be read this time. */
+static int find_in_system(const char *extension, char out[static MEDIA_TYPE_BYTES_MAX + 1]) {
         _cleanup_(buffer_finish)
         struct buffer file = {};
+        int r;
 
         if (lines_for_tests.data)
                 return find_in_lines(lines_for_tests, extension, out);
-        /* whatever goes wrong, the built-in table is there */
-        return fd_read_file(MEDIA_TYPES_FILE, FILE_BYTES_MAX, &file.data, &file.used) == 0 &&
-               find_in_lines(buffer_text(&file), extension, out);
+        r = fd_read_file(MEDIA_TYPES_FILE, FILE_BYTES_MAX, &file.data, &file.used);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        return find_in_lines(buffer_text(&file), extension, out);
 }
 
 static int compare_built_in(const void *key, const void *row) {
@@ -274,6 +277,7 @@ static void find_built_in(const char *extension, char out[static MEDIA_TYPE_BYTE
 int media_type_of(struct text name, bool may_wait, char out[static MEDIA_TYPE_BYTES_MAX + 1]) {
         char extension[EXTENSION_BYTES_MAX + 1];
         const struct remembered *known;
+        int r;
 
         extension_of(name, extension);
         known = recall(extension);
@@ -283,9 +287,11 @@ int media_type_of(struct text name, bool may_wait, char out[static MEDIA_TYPE_BY
         }
         if (!may_wait)
                 return -EAGAIN;
-        if (!find_in_system(extension, out))
+        r = find_in_system(extension, out);
+        if (r <= 0)
                 find_built_in(extension, out);
-        remember(extension, out);
+        if (r >= 0) /* out of memory or descriptors: the next one may have more luck */
+                remember(extension, out);
         return 0;
 }
 

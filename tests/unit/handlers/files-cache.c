@@ -306,6 +306,13 @@ static void one_load_serves_all_who_wait(void **state) {
         assert_int_equal(cache_of(s)->loads.count, 1);
         ask_give_up(&waiting[0]);
         ask_give_up(&waiting[7]);
+        ask_begin(s, &a, "GET", "/f2.txt", NULL); /* another, which nobody waits for … */
+        ask_give_up(&a);
+        assert_int_equal(cache_of(s)->abandoned, 1);
+        ask_begin(s, &a, "GET", "/f2.txt", NULL); /* … and then somebody does */
+        assert_int_equal(cache_of(s)->abandoned, 0);
+        ask_end(&a, 1000);
+        assert_int_equal(a.x.status, 404);
         for (unsigned i = 0; i < ELEMENTS(waiting); i++) {
                 if (i != 0 && i != 7)
                         ask_end(&waiting[i], 1000);

@@ -110,7 +110,7 @@ static bool is_weak(const char *etag) {
  * must not be served, from here or from a client's cache, when the second is there.
  */
 static void rewrite_within_a_tick_is_served(void **state) {
-        char etags[50][80], body[16], fields[128];
+        char etags[50][80], body[16], fields[256];
 
         atomic_store(&site_ahead_usec, 0);
         for (unsigned i = 0; i < ELEMENTS(etags); i++) {

@@ -232,6 +232,29 @@ static void walk_needs_the_same_permissions(void **state) {
         assert_int_equal(seteuid(0), 0);
 }
 
+/*
+ * In a folder like /tmp a link of somebody else's is a trap (fs.protected_symlinks); the walk knows
+ * that whether the kernel is told to or not.
+ */
+static void walk_follows_no_trap(void **state) {
+        int fd;
+
+        if (geteuid() != 0)
+                skip();
+        tree_folder(&tree, "root/sticky");
+        tree_write(&tree, "root/sticky/target", TEXT("x"));
+        tree_link(&tree, "target", "root/sticky/foreign");
+        tree_link(&tree, "target", "root/sticky/owners");
+        assert_int_equal(fchownat(tree.fd, "root/sticky/foreign", 1, 1, AT_SYMLINK_NOFOLLOW), 0);
+        assert_int_equal(fchmodat(tree.fd, "root/sticky", 01777, 0), 0);
+        assert_int_equal(seteuid(65534), 0);
+        assert_int_equal(files_open_walk(root, "sticky/foreign", O_RDONLY), -EACCES);
+        fd = files_open_walk(root, "sticky/owners", O_RDONLY);
+        assert_int_equal(seteuid(0), 0);
+        assert_true(fd >= 0);
+        fd_close(fd);
+}
+
 /* Paths that nobody thought of. */
 static void walk_agrees_about_random_paths(void **state) {
         static const char *const parts[] = {
@@ -370,6 +393,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(walk_gives_what_openat2_gives),
                 cmocka_unit_test(walk_needs_the_same_permissions),
+                cmocka_unit_test(walk_follows_no_trap),
                 cmocka_unit_test(walk_agrees_about_random_paths),
                 cmocka_unit_test(long_names_and_paths_are_refused_alike),
                 cmocka_unit_test(nothing_leaves_the_root),
