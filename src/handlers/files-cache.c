@@ -25,7 +25,7 @@
  */
 enum {
         SLOTS_MIN = 64,
-        FILES_MAX = 128, /* descriptors a worker keeps open between requests; a guess */
+        FILES_MAX = 128,      /* descriptors a worker keeps open between requests; a guess */
         EVICT_STEPS_MAX = 64, /* entries looked at to make room for one: it must not take long */
         BLOCKS_KEPT = 64,
         SWEEP_USEC = 10 * 1000 * 1000,

@@ -41,16 +41,16 @@ struct files_key {
 struct files_entry {
         struct files_key key;
         uint64_t fresh_until_usec; /* monotonic; from then on it must be looked at again */
-        uint32_t references;      /* of exchanges */
-        bool used;                /* since the cache last looked for something to let go */
-        bool counted;             /* in the cache's figures */
-        bool settled;             /* its last change was long enough ago to trust its identity */
-        bool local;               /* closing it does not wait */
-        struct list link;         /* cache->bodies or cache->files */
-        struct text fields;       /* Content-Type, Last-Modified, ETag, Accept-Ranges */
-        struct text fields_304;   /* the part of it that a 304 needs */
-        const char *body;         /* NULL: in `file` */
-        int file;                 /* or -1 */
+        uint32_t references;       /* of exchanges */
+        bool used;                 /* since the cache last looked for something to let go */
+        bool counted;              /* in the cache's figures */
+        bool settled;              /* its last change was long enough ago to trust its identity */
+        bool local;                /* closing it does not wait */
+        struct list link;          /* cache->bodies or cache->files */
+        struct text fields;        /* Content-Type, Last-Modified, ETag, Accept-Ranges */
+        struct text fields_304;    /* the part of it that a 304 needs */
+        const char *body;          /* NULL: in `file` */
+        int file;                  /* or -1 */
         uint64_t size;
         size_t bytes; /* of memory */
         struct http_validators validators;

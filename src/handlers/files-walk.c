@@ -29,7 +29,7 @@
  * sets it).
  */
 enum {
-        LINKS_MAX = 40, /* the kernel's MAXSYMLINKS */
+        LINKS_MAX = 40,    /* the kernel's MAXSYMLINKS */
         STEPS_MAX = 20000, /* folders opened in one walk: links full of ".." ask for millions */
         FOLDER_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
 };
