@@ -144,12 +144,56 @@ static void busy_one_starves_nobody(void **state) {
         crowd_close(f, m, 4);
 }
 
+struct slow {
+        struct tracked t;
+        struct fixture *f;
+        unsigned number, *next;
+};
+
+static void slow_then(struct tracked *t) {
+        struct slow *s = container_of(t, struct slow, t);
+        uint64_t end = real_usec() + 500;
+
+        assert_int_equal(s->number, (*s->next)++);
+        if (s->f->world)
+                scripted_advance(s->f->world, 500);
+        else
+                while (real_usec() < end)
+                        ;
+}
+
+/* A batch of slow completions is cut, in order, so that the kernel's news is not kept waiting. */
+static void long_batch_is_cut(void **state) {
+        struct fixture *f = *state;
+        enum { COUNT = 300 };
+        struct slow *slow = calloc(COUNT, sizeof(*slow));
+        struct member *m = crowd_open(f, 1);
+        unsigned next = 0;
+
+        assert_non_null(slow);
+        turn(f, 0);
+        for (unsigned i = 0; i < COUNT; i++) {
+                slow[i] = (struct slow){ .t.then = slow_then, .f = f, .number = i, .next = &next };
+                START(loop_defer(f->loop, &slow[i].t.op, tracked_done));
+        }
+        turn(f, 0);
+        assert_in_range(next, 1, COUNT / 2);
+        pattern_fill(m->s.read.data, 1, 0);
+        peer_send_all(f, &m->p, m->s.read.data, 1);
+        /* the bytes are seen by the next wait; their completion stands behind what was there */
+        RUN_UNTIL(f, m->s.read.bytes == 1);
+        assert_int_equal(next, COUNT);
+        for (unsigned i = 0; i < COUNT; i++)
+                assert_int_equal(slow[i].t.done, 1);
+        free(slow);
+        crowd_close(f, m, 1);
+}
+
 int crowds_run(void) {
         const struct CMUnitTest tests[] = {
-                CASE(more_bytes_than_buffers),
-                CASE(close_while_short_of_buffers),
-                CASE(thousand_sockets),
-                CASE(busy_one_starves_nobody),
+                CASE(more_bytes_than_buffers), CASE(close_while_short_of_buffers),
+                CASE(thousand_sockets),        CASE(busy_one_starves_nobody),
+                CASE(long_batch_is_cut),
         };
 
         return cmocka_run_group_tests_name("crowds", tests, NULL, NULL);

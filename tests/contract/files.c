@@ -227,6 +227,46 @@ static void file_send_is_cancelled(void **state) {
         close(file);
 }
 
+/* A head that does not fit into the socket at once goes whole before the file. */
+static void big_head_and_a_file(void **state) {
+        struct fixture *f = *state;
+        size_t size = 8 << 20, got = 0;
+        char *head = malloc(size), *data = malloc(size);
+        int file = file_open(1000); /* its pattern begins at 100 */
+        struct sending x = {};
+        struct peer p;
+
+        assert_true(head && data);
+        pattern_fill(head, size, 0);
+        tracked_open(f, &x.s, &p);
+        x.iov[0] = (struct iovec){ head, size / 2 };
+        x.iov[1] = (struct iovec){ head + size / 2, size / 2 };
+        x.send = (struct loop_file_send){
+                .head = x.iov, .head_count = 2, .file = file, .bytes = 1000
+        };
+        START(loop_send_file(&x.s.socket, &x.send, sending_done));
+        run_for(f, 10 * USEC_PER_MSEC);
+        assert_int_equal(x.done, 0);
+        while (got < size + 1000) {
+                ssize_t n = peer_recv(&p, data, MIN(size, got < size ? size - got : size));
+
+                if (n <= 0) {
+                        turn(f, 1000);
+                        continue;
+                }
+                assert_true(pattern_matches(data, (size_t)n, got < size ? got : got - size + 100));
+                got += (size_t)n;
+        }
+        RUN_UNTIL(f, x.done);
+        assert_int_equal(x.result, 0);
+        assert_int_equal(x.send.sent, size + 1000);
+        free(head);
+        free(data);
+        peer_close(&p);
+        tracked_close(f, &x.s);
+        close(file);
+}
+
 /* A descriptor that sendfile(2) cannot read from is read by the pool. */
 static void file_without_sendfile(void **state) {
         struct fixture *f = *state;
@@ -264,6 +304,7 @@ int files_run(void) {
                 CASE(stalled_reader_of_a_file),
                 CASE(file_send_is_cancelled),
                 CASE(file_without_sendfile),
+                CASE(big_head_and_a_file),
         };
 
         return cmocka_run_group_tests_name("files", tests, NULL, NULL);

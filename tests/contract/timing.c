@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Timers, deferred work, messages from other threads, and work given to them. */
@@ -81,6 +87,44 @@ static void timer_is_moved_and_cleared(void **state) {
         assert_true(sooner.fired_usec <= later.fired_usec);
         assert_int_equal(never.fired, 0);
         assert_int_equal(again.fired, 2);
+}
+
+/* Runs in a process of its own, whose epoll_pwait2(2) a filter forbids. */
+static int milliseconds_child(void) {
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_epoll_pwait2, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog filter = { ELEMENTS(code), code };
+        struct loop *loop;
+        uint64_t start, turns;
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0 ||
+            fixture_loop_new(NULL, &loop) < 0)
+                return 1;
+        start = loop_now_usec(loop);
+        while (loop_now_usec(loop) < start + 20500)
+                if (loop_turn(loop, start + 20500) < 0)
+                        return 2;
+        turns = counter_read(&loop_counters(loop)->turns);
+        return turns > 3 ? 3 : 0; /* no busy loop over the last half millisecond */
+}
+
+/* Kernels before 5.11 have no epoll_pwait2(2), and some containers forbid it. */
+static void wait_in_milliseconds(void **state) {
+        pid_t child;
+        int status;
+
+        if (configuration->backend != &epoll_backend)
+                return;
+        child = fork();
+        if (child == 0)
+                _exit(milliseconds_child());
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
 }
 
 static void defer_again(struct tracked *t) {
@@ -237,9 +281,10 @@ static void work_is_offloaded(void **state) {
 
 int timing_run(void) {
         const struct CMUnitTest tests[] = {
-                CASE(timers_fire_in_order),     CASE(timer_is_moved_and_cleared),
-                CASE(deferred_work_runs),       CASE(messages_from_eight_threads),
-                CASE(stop_from_another_thread), CASE(work_is_offloaded),
+                CASE(timers_fire_in_order),        CASE(timer_is_moved_and_cleared),
+                CASE(wait_in_milliseconds),        CASE(deferred_work_runs),
+                CASE(messages_from_eight_threads), CASE(stop_from_another_thread),
+                CASE(work_is_offloaded),
         };
 
         return cmocka_run_group_tests_name("timing", tests, NULL, NULL);
