@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor: what a server costs that does nothing but receive and send. It takes the length of the
- * first request that comes for that of all, and answers each with the same bytes from memory. One
- * thread, epoll (edge-triggered) or io_uring (one enter a turn, receive buffers chosen by the kernel
- * from a ring). What emberd costs above this is the price of being a web server.
+ * The floor: what a server costs that does nothing but receive and send. It takes the length of
+ * the first request that comes for that of all, and answers each with the same bytes from memory.
+ * One thread, epoll (edge-triggered) or io_uring (one enter a turn, receive buffers chosen by the
+ * kernel from a ring). What emberd costs above this is the price of being a web server.
  *
  *      floor epoll|io_uring PORT BODY-BYTES keep|close
  *
- * No input from strangers: it is run by tests/bench/run alone, on the loopback, and ends the process
- * on any surprise.
+ * No input from strangers: it is run by tests/bench/run alone, on the loopback, and ends the
+ * process on any surprise.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -76,7 +76,8 @@ static int listen_on(unsigned port) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-            bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 4096) < 0)
+            bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+            listen(fd, 4096) < 0)
                 fail("listen", errno);
         return fd;
 }
