@@ -157,10 +157,44 @@ static void scripted_cancel(struct loop *loop, struct loop_op *op) {
 
 /* ---- completing ---- */
 
+static void touch(const void *data, size_t size) {
+        const volatile char *bytes = data;
+
+        for (size_t i = 0; i < size; i++)
+                (void)bytes[i];
+}
+
+/*
+ * All memory that an operation names is the loop's until it ends, whichever way it ends: a kernel
+ * may still read it. So it is read here, for the address sanitizer to see whether it is there.
+ */
+static void touch_memory_of(const struct loop_op *op) {
+        const struct iovec *iov = NULL;
+        size_t count = 0;
+
+        switch (op->kind) {
+        case LOOP_SEND:
+                iov = op->send.iov;
+                count = op->send.count;
+                break;
+        case LOOP_SEND_MESSAGE:
+        case LOOP_RECV_MESSAGE:
+                iov = op->message.message->msg_iov;
+                count = op->message.message->msg_iovlen;
+                break;
+        case LOOP_RECV_INTO: touch(op->recv.data, op->recv.size); break;
+        case LOOP_CONNECT: touch(op->connect.address, op->connect.size); break;
+        default: break;
+        }
+        for (size_t i = 0; i < count; i++)
+                touch(iov[i].iov_base, iov[i].iov_len);
+}
+
 static void complete_at(struct loop *loop, unsigned at, int result) {
         struct scripted_loop *s = scripted_of(loop);
         struct loop_op *op = s->pending[at].op;
 
+        touch_memory_of(op);
         memmove(s->pending + at, s->pending + at + 1, (--s->count - at) * sizeof(*s->pending));
         scripted_trace(s->world, op_title(op), op->socket ? op->socket->fd : op->poll.fd, result);
         loop_complete(loop, op, result);
