@@ -10,7 +10,9 @@
 
 enum {
         STEPS_MISBEHAVE_MAX = 200,
-        HEAD_TIMEOUT_SLACK_SEC = 10,
+        HEAD_SEC = 15,
+        KEEP_ALIVE_SEC = 75,
+        SLACK_SEC = 10,       /* sending ends before the last byte is read */
         POLITE_SEC_MAX = 300, /* far more than any plan takes: nothing has come for long */
         STALLED_SEC_MAX = 300,
 };
@@ -34,6 +36,16 @@ static void client_over(struct sim_client *c) {
                 sim_fault(c->sim, c, c->reader.fault);
 }
 
+/* Was it kept as long as it may be kept, and no longer? */
+static void look_at_patience(struct sim_client *c) {
+        uint64_t idle_sec = (scripted_now_usec(c->sim->world) - c->heard_usec) / USEC_PER_SEC;
+
+        if (c->reader.says_close || c->half_closed)
+                return;
+        if (idle_sec < KEEP_ALIVE_SEC - SLACK_SEC || idle_sec > KEEP_ALIVE_SEC + SLACK_SEC)
+                sim_fault(c->sim, c, "an idle connection was not ended when its time was up");
+}
+
 static void client_ended(struct sim_client *c, bool clean) {
         bool between = sim_reader_end(&c->reader, clean);
         bool all = c->reader.done == c->plan.count;
@@ -50,6 +62,8 @@ static void client_ended(struct sim_client *c, bool clean) {
                 sim_fault(c->sim, c, "the connection was reset behind the last answer");
         else if (!between && !breaks && !c->crossed)
                 sim_fault(c->sim, c, "an answer that had begun was cut");
+        else if (c->sim->weather == SIM_CALM && all)
+                look_at_patience(c);
         client_over(c);
 }
 
@@ -98,6 +112,8 @@ static void client_receive(struct sim_client *c) {
         ssize_t n = scripted_peer_recv(c->peer, data, most);
 
         if (n > 0)
+                c->heard_usec = scripted_now_usec(c->sim->world);
+        if (n > 0)
                 sim_reader_feed(&c->reader, (struct text){ data, (size_t)n });
         if (c->reader.fault)
                 client_over(c);
@@ -131,7 +147,7 @@ static void client_trickle(struct sim_client *c) {
         if (scripted_peer_ended(c->peer) || has_sent_all(c) ||
             scripted_peer_send(c->peer, c->plan.out.data + c->sent_bytes, 1) < 0)
                 client_over(c);
-        else if (age_sec(c) > 15 + HEAD_TIMEOUT_SLACK_SEC) {
+        else if (age_sec(c) > HEAD_SEC + SLACK_SEC) {
                 sim_fault(c->sim, c, "a head may take longer than its time");
                 client_over(c);
         }
@@ -232,7 +248,7 @@ void sim_client_begin(struct sim_client *c, struct sim *sim, unsigned index) {
                 c->piece_bytes_max = 20000; /* else it would take longer than its body may */
         c->reader.plan = &c->plan;
         c->reader.site = &sim->site;
-        c->reader.may_close = sim->weather == SIM_DRAIN;
+        c->reader.may_close = sim->weather != SIM_CALM;
         scripted_event_set(sim->world, &c->event,
                            scripted_now_usec(sim->world) + below(c, 2 * USEC_PER_SEC));
 }

@@ -227,11 +227,28 @@ static void make_malformed(const struct maker *m) {
                 buffer_append_text(&m->plan->out, TEXT("GET /mem/5/5 HTTP/1.1\r\nHost: a\r\n\r\n"));
 }
 
+/* More small ones than a connection may have in one turn. */
+static void make_burst(const struct maker *m) {
+        for (unsigned i = 0; i < SIM_REQUESTS_MAX; i++) {
+                struct sim_expected *e = expect(m);
+
+                *e = (struct sim_expected){ .status = 200,
+                                            .body = SIM_BODY_TEXT,
+                                            .bytes = below(m, 10),
+                                            .offset = below(m, 1000) };
+                buffer_printf(&m->plan->out, "GET /now/%llu/%u HTTP/1.1\r\nHost: a\r\n\r\n",
+                              (unsigned long long)e->bytes, e->offset);
+        }
+}
+
 void sim_plan_make(struct sim_plan *plan, struct scripted_world *world, const struct site *site) {
         struct maker m = { plan, world, site };
-        unsigned count = 1 + below(&m, chance(&m, 200) ? SIM_REQUESTS_MAX - 1 : 5);
-        unsigned end = below(&m, 10);
+        unsigned count = 1 + below(&m, chance(&m, 200) ? 24 : 5), end = below(&m, 10);
 
+        if (chance(&m, 30)) {
+                make_burst(&m);
+                count = 0;
+        }
         for (unsigned i = 0; i < count; i++) {
                 bool last = i == count - 1, closes = last && end < 3;
 

@@ -122,14 +122,18 @@ static void drain(struct sim *sim) {
         conn_set_drain(&sim->conns);
 }
 
-static void drain_message(struct loop_message *message) {
-        drain(container_of(message, struct sim, drain_message));
+static void end_message(struct loop_message *message) {
+        struct sim *sim = container_of(message, struct sim, end_message);
+
+        drain(sim);
+        if (sim->aborts)
+                conn_set_abort(&sim->conns);
 }
 
-static void drain_event(struct scripted_event *event) {
-        struct sim *sim = container_of(event, struct sim, drain);
+static void end_event(struct scripted_event *event) {
+        struct sim *sim = container_of(event, struct sim, end);
 
-        loop_post(sim->loop, &sim->drain_message); /* events run inside the wait */
+        loop_post(sim->loop, &sim->end_message); /* events run inside the wait */
 }
 
 static void server_begin(struct sim *sim) {
@@ -224,14 +228,15 @@ static struct run_result run(uint64_t seed, FILE *trace) {
                 abort();
         for (unsigned i = 0; i < sim.clients_count; i++)
                 sim_client_begin(&sim.clients[i], &sim, i);
-        sim.drain.run = drain_event;
-        sim.drain_message.run = drain_message;
-        if (sim.weather == SIM_DRAIN)
-                scripted_event_set(sim.world, &sim.drain,
+        sim.end.run = end_event;
+        sim.end_message.run = end_message;
+        sim.aborts = sim.weather == SIM_STORMY;
+        if (sim.weather == SIM_DRAIN || (sim.aborts && scripted_chance(sim.world, 500)))
+                scripted_event_set(sim.world, &sim.end,
                                    scripted_now_usec(sim.world) +
                                            scripted_below(sim.world, 3 * USEC_PER_SEC));
         run_turns(&sim);
-        scripted_event_clear(&sim.drain);
+        scripted_event_clear(&sim.end);
         for (unsigned i = 0; i < sim.clients_count; i++)
                 sim_client_finish(&sim.clients[i]);
         free(sim.clients);

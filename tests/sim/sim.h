@@ -40,7 +40,7 @@ void site_route(struct site *site, struct exchange *x);
 
 /* ---- requests.c ---- */
 
-enum { SIM_REQUESTS_MAX = 24 };
+enum { SIM_REQUESTS_MAX = 200 };
 
 enum sim_body { SIM_BODY_NONE, SIM_BODY_TEXT, SIM_BODY_LITERAL, SIM_BODY_ANY };
 
@@ -117,7 +117,7 @@ struct sim_client {
         unsigned steps_left; /* until it misbehaves */
         unsigned pause_usec_max;
         size_t piece_bytes_max;
-        uint64_t begun_usec;
+        uint64_t begun_usec, heard_usec; /* when it connected; when the last byte came */
 };
 
 struct sim {
@@ -132,8 +132,9 @@ struct sim {
         struct loop_listener listener;
         int listener_fd;
         bool listener_stopped;
-        struct scripted_event drain;
-        struct loop_message drain_message;
+        struct scripted_event end; /* the server drains, or breaks off */
+        struct loop_message end_message;
+        bool aborts;
         struct sim_client *clients;
         unsigned clients_count, clients_over;
         unsigned faults;

@@ -23,11 +23,12 @@ enum kind {
         KIND_CUT,  /* the file is shorter than was said */
         KIND_FAIL, /* ends half way */
         KIND_FAIL_STREAM,
+        KIND_NOW, /* never later, so that many are answered in one turn */
         KIND_NONE,
 };
 
 static const char *const kinds[] = {
-        "mem", "file", "mixed", "stream", "echo", "cut", "fail", "fail-stream",
+        "mem", "file", "mixed", "stream", "echo", "cut", "fail", "fail-stream", "now",
 };
 
 /* x->state */
@@ -50,7 +51,7 @@ static struct site_state *state_of(struct exchange *x) {
 }
 
 static bool chance(struct site_state *s, unsigned per_thousand) {
-        return scripted_chance(s->site->world, per_thousand);
+        return s->kind != KIND_NOW && scripted_chance(s->site->world, per_thousand);
 }
 
 static void timer_fired(struct loop_timer *timer) {

@@ -247,6 +247,38 @@ static void a_close_with_unread_bytes_resets(void **state) {
         teardown(&f);
 }
 
+/* A cut answer must be seen as cut: the server asks for a reset by SO_LINGER. */
+static void a_close_can_be_made_a_reset(void **state) {
+        struct fixture f;
+        struct stream s;
+        struct scripted_peer *peer;
+        char got[4];
+
+        setup(&f);
+        stream_begin(&f, &s, scripted_pair(f.world, &peer));
+        scripted_close_resets(f.world, s.socket.fd);
+        stream_end(&f, &s);
+        assert_int_equal(scripted_peer_recv(peer, got, sizeof(got)), -ECONNRESET);
+        scripted_peer_close(peer);
+        teardown(&f);
+}
+
+static void run_event(struct scripted_event *event) {
+        event->run = NULL;
+}
+
+/* An event may be all that a test waits for; a wait without end would hide it. */
+static void a_wait_returns_after_the_last_event(void **state) {
+        struct fixture f;
+        struct scripted_event event = { .run = run_event };
+
+        setup(&f);
+        scripted_event_set(f.world, &event, scripted_now_usec(f.world) + USEC_PER_SEC);
+        assert_int_equal(loop_turn(f.loop, USEC_INFINITY), 0);
+        assert_null(event.run);
+        teardown(&f);
+}
+
 static struct {
         int fds[8];
         unsigned count, troubles;
@@ -620,6 +652,8 @@ int main(void) {
                 cmocka_unit_test(a_reset_can_come_at_every_byte),
                 cmocka_unit_test(an_error_is_reported_once),
                 cmocka_unit_test(a_close_with_unread_bytes_resets),
+                cmocka_unit_test(a_close_can_be_made_a_reset),
+                cmocka_unit_test(a_wait_returns_after_the_last_event),
                 cmocka_unit_test(emfile_is_tried_again_later),
                 cmocka_unit_test(time_is_virtual),
                 cmocka_unit_test(a_starved_receive_completes_in_the_end),
