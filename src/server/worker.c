@@ -74,7 +74,7 @@ static void worker_route(struct http_session *s, struct exchange *x) {
 
 /* The last exchange that used an older snapshot is over, or there was none. */
 static void worker_let_go(struct worker *w, struct snapshot *s) {
-        files_cache_drop(w->handlers.files); /* entries know their route by its address */
+        files_cache_drop(w->handlers.files); /* with the roots of its routes */
         held_let_go(&s->held);
         worker_poke(w);
 }
