@@ -14,7 +14,7 @@
 #include "server/listeners.h"
 
 /*
- * A worker's life: worker_main() makes the loop and what hangs on it, runs it until it has been
+ * A worker's life: worker_run() makes the loop and what hangs on it, runs it until it has been
  * told to leave and the last connection is gone, and takes everything apart again. In between the
  * supervisor's commands arrive as messages of the loop, one after the other, in order.
  */
@@ -330,7 +330,7 @@ static void worker_close(struct worker *w) {
         w->loop = loop_free(w->loop);
 }
 
-static void *worker_main(void *data) {
+static void *worker_run(void *data) {
         struct worker *w = data;
         char name[16];
 
@@ -350,7 +350,7 @@ static void *worker_main(void *data) {
 }
 
 int worker_start(struct worker *worker) {
-        int r = pthread_create(&worker->thread, NULL, worker_main, worker);
+        int r = pthread_create(&worker->thread, NULL, worker_run, worker);
 
         if (r)
                 return -r;
