@@ -5,6 +5,7 @@
 
 #include "base/invariant.h"
 #include "http/http1-answer.h"
+#include "http/http1-body.h"
 
 /*
  * HTTP/1 on one connection: one exchange at a time, in the order of the requests (RFC 9112, 9.3.2).
@@ -24,13 +25,6 @@
  */
 
 enum { HTTP1_STOP = 0, HTTP1_GO_ON = 1 };
-
-enum body_outcome {
-        BODY_BYTES = 0,
-        BODY_LAST = 1,
-        BODY_BAD = 400, /* statuses to refuse with */
-        BODY_TOO_LARGE = 413,
-};
 
 static const struct exchange_carrier http1_carrier;
 
@@ -116,29 +110,10 @@ static void mark_failed(struct exchange *x, int error) {
 
 /* ---- bodies ---- */
 
-/* Take what `in` has of the body. Errors: a body_outcome that is a status. */
-static int body_take(struct http1_session *h, struct text *in, struct text *ret) {
-        size_t used;
-        int r;
-
-        if (!h->body_is_chunked) {
-                *ret = (struct text){ in->data, MIN((uint64_t)in->size, h->body_left) };
-                advance(in, ret->size);
-                h->body_left -= ret->size;
-                return h->body_left ? BODY_BYTES : BODY_LAST;
-        }
-        r = chunked_feed(&h->chunked, *in, &used, ret);
-        advance(in, used);
-        if (r == CHUNKED_BAD)
-                return BODY_BAD;
-        if (ret->size > h->body_left)
-                return BODY_TOO_LARGE;
-        h->body_left -= ret->size;
-        return r == CHUNKED_END ? BODY_LAST : BODY_BYTES;
-}
-
 static void body_broke(struct http1_session *h, unsigned status) {
-        int error = status == BODY_TOO_LARGE ? -EMSGSIZE : -EPROTO;
+        int error = status == HTTP1_BODY_TOO_LARGE   ? -EMSGSIZE
+                    : status == HTTP1_BODY_TIMED_OUT ? -ETIMEDOUT
+                                                     : -EPROTO;
         struct exchange *x = h->exchange;
 
         stop_reading(h, true);
@@ -165,16 +140,16 @@ static void body_read(struct http1_session *h, struct text *in) {
 
         while (h->progress.wants_body && h->reading == HTTP1_READ_BODY && in->size && !x->failed) {
                 struct text data;
-                int r = body_take(h, in, &data);
+                int r = http1_body_take(h, in, &data);
 
-                if (r > BODY_LAST) {
+                if (r > HTTP1_BODY_LAST) {
                         body_broke(h, (unsigned)r);
                         return;
                 }
-                if (r == BODY_LAST)
+                if (r == HTTP1_BODY_LAST)
                         h->reading = HTTP1_READ_WHOLE;
-                if (data.size || r == BODY_LAST)
-                        body_give(h, data, r == BODY_LAST);
+                if (data.size || r == HTTP1_BODY_LAST)
+                        body_give(h, data, r == HTTP1_BODY_LAST);
         }
         if (h->progress.wants_body && h->reading == HTTP1_READ_WHOLE && !x->failed)
                 body_give(h, (struct text){}, true); /* there is none */
@@ -186,11 +161,11 @@ static void body_read(struct http1_session *h, struct text *in) {
 static void body_discard(struct http1_session *h, struct text *in) {
         while (h->reading == HTTP1_READ_DISCARD && in->size) {
                 struct text data;
-                int r = body_take(h, in, &data);
+                int r = http1_body_take(h, in, &data);
 
-                if (r > BODY_LAST)
+                if (r > HTTP1_BODY_LAST)
                         body_broke(h, (unsigned)r);
-                else if (r == BODY_LAST)
+                else if (r == HTTP1_BODY_LAST)
                         h->reading = h->exchange ? HTTP1_READ_WHOLE : HTTP1_READ_HEAD;
         }
         if (h->reading == HTTP1_READ_DISCARD && h->ended)
@@ -216,7 +191,6 @@ static int body_invite(struct http1_session *h) {
 /* Answers that are the protocol's own, not a handler's. False: the handler has to answer. */
 static bool answer_ourselves(struct http1_session *h, struct exchange *x) {
         const struct http_request *request = &x->request;
-        struct text path;
 
         if (request->expects_other) {
                 exchange_take_over(x, 0);
@@ -231,10 +205,8 @@ static bool answer_ourselves(struct http1_session *h, struct exchange *x) {
                 if (request->method == HTTP_CONNECT)
                         stop_reading(h, true); /* what follows may be meant for the far end */
                 exchange_refuse(x, 501, (struct text){});
-        } else if (request->method == HTTP_OPTIONS) {
-                path = http_span_text(request, request->path);
-                if (!text_equal(path, TEXT("*")))
-                        return false;
+        } else if (request->method == HTTP_OPTIONS &&
+                   text_equal(http_span_text(request, request->path), TEXT("*"))) {
                 exchange_take_over(x, 0);
                 exchange_answer(x, 204, TEXT("Allow: GET, HEAD, OPTIONS\r\n"), 0);
         } else {
@@ -251,16 +223,9 @@ static bool is_plain(const struct http_request *request) {
 /* A head was parsed: its request begins. */
 static void request_begin(struct http1_session *h, struct exchange *x) {
         h->reading = HTTP1_READ_WHOLE;
-        if (unlikely(x->request.body_kind == HTTP_BODY_LENGTH)) {
-                h->body_is_chunked = false;
-                h->body_left = x->request.body_bytes;
-                if (h->body_left)
-                        h->reading = HTTP1_READ_BODY;
-        } else if (unlikely(x->request.body_kind == HTTP_BODY_CHUNKED)) {
-                h->body_is_chunked = true;
-                h->chunked = (struct chunked){};
-                h->body_left = h->session.context->limits.body_bytes_max;
+        if (unlikely(x->request.body_kind != HTTP_BODY_NONE)) {
                 h->reading = HTTP1_READ_BODY;
+                http1_body_begin(h, &x->request);
         }
         exchange_begin(x);
         h->session.context->route(&h->session, x);
@@ -273,7 +238,7 @@ static void request_refuse(struct http1_session *h, struct exchange *x, unsigned
         memset(&x->request, 0, offsetof(struct http_request, fields));
         x->request.head = "";
         x->request.version_minor = 1;
-        h->progress.head_kept = true;
+        h->progress = (struct http1_progress){ .head_kept = true };
         stop_reading(h, true);
         exchange_begin(x);
         exchange_refuse(x, status, (struct text){});
@@ -316,8 +281,8 @@ static int head_read(struct http1_session *h, struct text *in) {
                 return HTTP1_STOP;
         }
         h->burst++;
-        h->progress = (struct http1_progress){};
         if (likely(r == HTTP1_DONE)) {
+                h->progress = (struct http1_progress){};
                 advance(in, h->exchange->request.head_bytes);
                 request_begin(h, h->exchange);
         } else {
@@ -449,6 +414,20 @@ static int http1_feed_end(struct http_session *s) {
         return r;
 }
 
+static bool http1_time_out(struct http_session *s) {
+        struct http1_session *h = http1_of(s);
+
+        if (!h->exchange || h->exchange->status || h->sending)
+                return false;
+        h->busy = true;
+        if (h->reading == HTTP1_READ_HEAD)
+                request_refuse(h, h->exchange, 408);
+        else
+                body_broke(h, HTTP1_BODY_TIMED_OUT);
+        settle(h);
+        return true;
+}
+
 /* After a burst of requests other connections have a turn: one NONE is given out between. */
 static bool must_yield(struct http1_session *h) {
         if (!h->session.yielding || h->chunk_used)
@@ -571,6 +550,7 @@ static const struct http_protocol http1_protocol = {
         .name = "HTTP/1",
         .feed = http1_feed,
         .feed_end = http1_feed_end,
+        .time_out = http1_time_out,
         .output = http1_output,
         .sent = http1_sent,
         .finish = http1_finish,

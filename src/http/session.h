@@ -96,6 +96,14 @@ struct http_protocol {
         int (*feed_end)(struct http_session *s);
 
         /*
+         * Time is up in HTTP_PHASE_HEAD or HTTP_PHASE_BODY, while nothing is being sent. True: the
+         * request is answered with 408 (RFC 9110, 15.5.9), which output() gives next, and then says
+         * to close. False: there is nobody to be told, since its answer has begun or no request
+         * has: close.
+         */
+        bool (*time_out)(struct http_session *s);
+
+        /*
          * What to send next; not before the last output was sent(). An http_output_outcome, or
          * -errno: the connection breaks at once, and visibly, since an answer may end where it
          * looks whole (-EBADMSG: a bug of ours, see base/invariant.h; else what ended the

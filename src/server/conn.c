@@ -29,7 +29,8 @@ enum {
         CONNS_KEPT = 128,   /* pooled blocks kept when idle; a guess */
         OUTPUTS_KEPT = 128,
 };
-#define LINGER_USEC      (2 * USEC_PER_SEC)
+#define LINGER_USEC    (2 * USEC_PER_SEC)
+#define LAST_WORD_USEC USEC_PER_SEC /* for a 408 to be taken */
 /* For a request that is on its way when a drain begins: on a new connection one surely is. */
 #define DRAIN_FRESH_USEC USEC_PER_SEC
 #define DRAIN_IDLE_USEC  (100 * USEC_PER_MSEC)
@@ -56,6 +57,7 @@ struct conn {
         uint8_t state;
         uint8_t phase; /* of the session, when the deadline was set */
         bool input_ended, is_idle, something_came;
+        bool timed_out;        /* it is told so, as the last thing */
         bool yielding, closed; /* closed while yielding: freed when the yield is over */
         uint8_t address_size;
         union {
@@ -125,8 +127,9 @@ static void conn_look_at_deadline(struct conn *c) {
 
 static void conn_time_is_up(struct loop_timer *timer) {
         struct conn *c = container_of(timer, struct conn, deadline);
+        struct http_session *s = conn_session(c);
 
-        if (c->state == CONN_OPEN && c->output && !c->yielding) {
+        if (c->state == CONN_OPEN && c->output && !c->yielding && !c->timed_out) {
                 int64_t progress = conn_progress(c);
 
                 if (progress != c->output->progress_seen) {
@@ -134,6 +137,11 @@ static void conn_time_is_up(struct loop_timer *timer) {
                         conn_set_deadline(c, c->set->limits.send_timeout_usec);
                         return;
                 }
+        }
+        if (c->state == CONN_OPEN && !c->output && !c->timed_out && s->protocol->time_out(s)) {
+                c->timed_out = true;
+                conn_advance(c);
+                return;
         }
         conn_close(c, -ETIMEDOUT);
 }
@@ -302,7 +310,7 @@ static struct conn_output *conn_output_take(struct conn *c) {
 static void conn_send(struct conn *c) {
         struct conn_output *o = c->output;
 
-        conn_set_deadline(c, c->set->limits.send_timeout_usec);
+        conn_set_deadline(c, c->timed_out ? LAST_WORD_USEC : c->set->limits.send_timeout_usec);
         if (!o->out.file_bytes) {
                 loop_send(&c->socket, &o->send.op, o->out.parts, o->out.count, false,
                           conn_send_done);
@@ -422,8 +430,8 @@ void conn_set_drain(struct conn_set *set) {
                 struct conn *c = container_of(at, struct conn, link);
 
                 conn_session(c)->close_soon = true;
-                conn_set_deadline(c, conn_session(c)->requests ? DRAIN_IDLE_USEC
-                                                               : DRAIN_FRESH_USEC);
+                conn_set_deadline(c,
+                                  conn_session(c)->requests ? DRAIN_IDLE_USEC : DRAIN_FRESH_USEC);
         }
         list_for_each(at, &set->busy)
                 conn_session(container_of(at, struct conn, link))->close_soon = true;

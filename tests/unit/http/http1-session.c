@@ -741,6 +741,51 @@ static void the_end_of_input_does_not_end_the_answer(void **state) {
         wire_close(&w);
 }
 
+#define TIMED_OUT REFUSED("408 Request Timeout", CLOSE, "80") "\r\n" PAGE("408 Request Timeout")
+
+/*
+ * RFC 9110, 15.5.9: who began a request and did not end it is told so, behind the answers before.
+ */
+static void a_request_that_takes_too_long_is_told_so(void **state) {
+        static const char *const heads[] = { "G", GET("/now") "GET /now HTTP/1.1\r\nHo", "\r\n",
+                                             "POST /echo HTTP/1.1\r\nHost: a\r\n"
+                                             "Content-Length: 4\r\n\r\nbo" };
+        struct wire w;
+
+        for (size_t i = 0; i < ELEMENTS(heads); i++) {
+                wire_open(&w);
+                wire_feed(&w, text_of(heads[i]));
+                assert_int_equal(w.end, WIRE_OPEN);
+                assert_true(wire_time_out(&w));
+                wire_expect(&w, i == 1 ? HELLO TIMED_OUT : TIMED_OUT);
+                assert_int_equal(w.end, WIRE_LINGER);
+                assert_int_equal(w.http.session.open, 0);
+                assert_null(w.http.input.data);
+                wire_close(&w);
+        }
+        wire_open(&w);
+        wire_feed(&w, text_of(heads[3]));
+        assert_true(wire_time_out(&w));
+        buffer_append(&w.samples.journal, "", 1);
+        assert_string_equal(w.samples.journal.data, "/echo error=-110;");
+        wire_close(&w);
+}
+
+/* Who asked for nothing, or has an answer already, gets no other. */
+static void silence_is_not_answered(void **state) {
+        struct wire w;
+
+        wire_open(&w);
+        assert_false(wire_time_out(&w));
+        wire_feed(&w, text_of(GET("/now")));
+        assert_false(wire_time_out(&w));
+        wire_feed(&w, text_of("POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo"));
+        assert_int_equal(w.http.session.phase, HTTP_PHASE_BODY);
+        assert_false(wire_time_out(&w));
+        wire_expect(&w, HELLO HELLO);
+        wire_close(&w);
+}
+
 /* The Date is made once a second, at the second's edge: not for each answer, and never late. */
 static void the_date_follows_the_clock(void **state) {
         struct wire w;
@@ -787,6 +832,8 @@ int main(void) {
                 cmocka_unit_test(any_order_of_events_gives_the_same),
                 cmocka_unit_test(half_requests_are_dropped),
                 cmocka_unit_test(the_end_of_input_does_not_end_the_answer),
+                cmocka_unit_test(a_request_that_takes_too_long_is_told_so),
+                cmocka_unit_test(silence_is_not_answered),
                 cmocka_unit_test(the_date_follows_the_clock),
         };
 

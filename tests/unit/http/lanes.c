@@ -118,6 +118,11 @@ static int lanes_feed_end(struct http_session *s) {
         return 0;
 }
 
+/* Lanes have no deadlines. */
+static bool lanes_time_out(struct http_session *s) {
+        return false;
+}
+
 static void body_give(struct lane *lane) {
         while (lane->wants_body && !lane->exchange->failed &&
                (lane->body.used || lane->body_ended)) {
@@ -289,6 +294,7 @@ static const struct http_protocol lanes_protocol = {
         .name = "lanes",
         .feed = lanes_feed,
         .feed_end = lanes_feed_end,
+        .time_out = lanes_time_out,
         .output = lanes_output,
         .sent = lanes_sent,
         .finish = lanes_finish,

@@ -159,6 +159,18 @@ void wire_feed_end(struct wire *w) {
         wire_run(w);
 }
 
+bool wire_time_out(struct wire *w) {
+        struct http_session *s = &w->http.session;
+        bool told;
+
+        w->in_session = true;
+        told = s->protocol->time_out(s);
+        w->in_session = false;
+        if (told)
+                wire_run(w);
+        return told;
+}
+
 static void expand(struct buffer *b, struct wire *w, const char *expected) {
         static const char common[] = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: emberd\r\n";
 

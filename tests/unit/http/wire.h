@@ -33,6 +33,7 @@ void wire_close(struct wire *w); /* by finish(-ECONNRESET), and all memory must 
 void wire_feed(struct wire *w, struct text data); /* then wire_run() */
 void wire_feed_only(struct wire *w, struct text data);
 void wire_feed_end(struct wire *w);
+bool wire_time_out(struct wire *w); /* what time_out() gave; then wire_run() if true */
 void wire_run(struct wire *w);  /* until it has nothing to do */
 void wire_sent(struct wire *w); /* what was held; then wire_run() */
 

@@ -204,28 +204,56 @@ static void silent_connection_is_ended_in_time(void **state) {
         struct world *w = *state;
         uint64_t start = clock_monotonic_usec();
         int fd = dial(w);
+        char byte;
 
         turn_until(w, &w->gone, 1);
         assert_in_range(clock_monotonic_usec() - start, 200000, 1000000);
+        assert_int_equal(recv(fd, &byte, 1, 0), 0); /* without a word */
         close(fd);
 }
 
-/* A byte now and then must not prolong the time that a head has. */
+/*
+ * A byte now and then must not prolong the time that a head has; who hears that it is over and goes
+ * on sending is not heard for ever either.
+ */
 static void trickled_head_is_ended_in_time(void **state) {
         struct world *w = *state;
-        uint64_t start = clock_monotonic_usec();
+        uint64_t start = clock_monotonic_usec(), told_usec = 0;
         int fd = dial(w);
+        char buffer[4096];
 
-        while (!w->gone && clock_monotonic_usec() - start < 2 * USEC_PER_SEC) {
+        while (!w->gone && clock_monotonic_usec() - start < 6 * USEC_PER_SEC) {
                 uint64_t next = clock_monotonic_usec() + 20000;
 
                 (void)!send(fd, "G", 1, MSG_NOSIGNAL);
                 while (clock_monotonic_usec() < next)
                         assert_int_equal(loop_turn(w->loop, next), 0);
+                if (!told_usec && recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+                        told_usec = clock_monotonic_usec() - start;
         }
         assert_int_equal(w->gone, 1);
-        assert_in_range(clock_monotonic_usec() - start, 200000, 1000000);
+        assert_in_range(told_usec, 200000, 1000000);
+        assert_memory_equal(buffer, "HTTP/1.1 408 ", 13);
+        assert_in_range(clock_monotonic_usec() - start, 2200000, 4000000);
         close(fd);
+}
+
+/* Who does not even take the 408 is not waited for. */
+static void last_word_is_not_waited_for(void **state) {
+        struct world *w = *state;
+        uint64_t start = clock_monotonic_usec();
+        int pair[2];
+
+        w->set.limits.send_timeout_usec = 60 * USEC_PER_SEC;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
+        while (send(pair[0], "full", 4, MSG_DONTWAIT) > 0)
+                ; /* as answers before would that the peer did not read */
+        assert_int_equal(conn_accept(&w->set, pair[0], NULL, 0), 0);
+        assert_int_equal(write(pair[1], "GET", 3), 3);
+        turn_until(w, &w->gone, 1);
+        assert_in_range(clock_monotonic_usec() - start, 1200000, 3000000);
+        close(pair[1]);
 }
 
 /* Past the limit the longest idle connection goes, and not one that is in use. */
@@ -285,6 +313,7 @@ int main(void) {
                 TEST(broken_invariant_aborts_a_test_build),
                 TEST(silent_connection_is_ended_in_time),
                 TEST(trickled_head_is_ended_in_time),
+                TEST(last_word_is_not_waited_for),
                 TEST(longest_idle_connection_goes_first),
                 TEST(drain_answers_what_has_come),
         };
