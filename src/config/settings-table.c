@@ -42,7 +42,8 @@ const struct setting settings_table[] = {
         { SECTION_SERVER, "Listen", SETTING_LISTEN, "ADDRESS ...",
           0, "", 0, SERVER(listeners),
           "Addresses to listen on. "
-          "Only where systemd passes no socket; may be given several times." },
+          "Only where systemd passes no socket; may be given several times. "
+          "Where no address is named at all it is 127.0.0.1:8080." },
         { SECTION_SERVER, "User", SETTING_USER, "NAME",
           0, "", 0, SERVER(user),
           "The user to become once the sockets are open, needed when started as root by hand." },

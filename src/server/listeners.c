@@ -210,7 +210,8 @@ static int socket_open(const union address *a, socklen_t size, bool any_family) 
 static const char *open_cure(int error) {
         switch (error) {
         case -EADDRINUSE:
-                return "another program listens there: stop it, or choose another address";
+                return "another program listens there: stop it, or choose another address "
+                       "(-l, Listen=)";
         case -EACCES:
                 return "ports below 1024 and foreign folders need privileges: start as root "
                        "with User=, or let systemd pass the socket";
@@ -262,35 +263,51 @@ static struct listener *listener_find(const struct listener_set *set, const char
         return NULL;
 }
 
+/* From `old` if it has the address, else opened. */
+static int listener_get(const struct settings_listener *wanted, const struct listener_set *old,
+                        char reason[static LISTENER_REASON_BYTES], struct listener **ret) {
+        char place[SETTINGS_PLACE_BYTES];
+        int r;
+
+        *ret = listener_find(old, wanted->address);
+        if (*ret) {
+                (*ret)->references++;
+                return 0;
+        }
+        r = listener_open(wanted, ret);
+        if (r < 0) {
+                settings_place(&wanted->origin, place);
+                snprintf(reason, LISTENER_REASON_BYTES, "%s: cannot listen on %s: %s; %s", place,
+                         wanted->address, strerror(-r), open_cure(r));
+        }
+        return r;
+}
+
 int listener_set_open(const struct settings *settings, const struct listener_set *old,
                       char reason[static LISTENER_REASON_BYTES], struct listener_set **ret) {
+        static char address[] = "127.0.0.1:8080"; /* never written to */
+        static const struct settings_listener by_default = { .name = address,
+                                                             .address = address,
+                                                             .origin = { "default", 0 } };
         _cleanup_(listener_set_freep)
         struct listener_set *set = NULL;
-        int r = listener_set_allocate(settings->listener_count, &set);
+        int r = listener_set_allocate(settings->listener_count + 1, &set);
 
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < settings->listener_count; i++) {
+        snprintf(reason, LISTENER_REASON_BYTES, "cannot listen: out of memory");
+        for (size_t i = 0; r == 0 && i < settings->listener_count; i++) {
                 const struct settings_listener *wanted = &settings->listeners[i];
-                struct listener *l;
 
                 if (!wanted->address)
                         continue; /* only where systemd passes a socket of that name */
-                l = listener_find(old, wanted->address);
-                if (l)
-                        l->references++;
-                else
-                        r = listener_open(wanted, &l);
-                if (r < 0) {
-                        char place[SETTINGS_PLACE_BYTES];
-
-                        settings_place(&wanted->origin, place);
-                        snprintf(reason, LISTENER_REASON_BYTES, "%s: cannot listen on %s: %s; %s",
-                                 place, wanted->address, strerror(-r), open_cure(r));
-                        return r;
-                }
-                set->listeners[set->count++] = l;
+                r = listener_get(wanted, old, reason, &set->listeners[set->count]);
+                set->count += r == 0;
         }
+        if (r == 0 && set->count == 0) {
+                r = listener_get(&by_default, old, reason, &set->listeners[0]);
+                set->count = r == 0;
+        }
+        if (r < 0)
+                return r;
         *ret = take_ptr(set);
         return 0;
 }

@@ -55,6 +55,12 @@ int supervisor_load_settings(struct supervisor *s, struct settings **ret) {
 
         if (r < 0)
                 return r;
+        if (settings->site_count == 0 && !s->sockets_were_passed &&
+            access(EMBERD_WELCOME_DIR, F_OK) < 0) {
+                log_error("nothing to serve: the settings name no Site; give a DIRECTORY, as in "
+                          "'emberd .', or a [Site NAME] with Root=");
+                return -EINVAL;
+        }
         if (settings->site_count == 0) {
                 /* no site is named: the page that says that emberd works, and how to go on */
                 settings = settings_unref(settings);

@@ -328,9 +328,10 @@ static void tell_ready(struct supervisor *s) {
 
         for (size_t i = 0; i < s->listeners->count; i++) {
                 const struct listener *l = s->listeners->listeners[i];
+                bool has_name = !l->address || strcmp(l->name, l->address) != 0;
 
                 listener_bound_name(l->fd, bound);
-                log_info("listening on %s (%s)", bound, l->name);
+                log_info(has_name ? "listening on %s (%s)" : "listening on %s", bound, l->name);
         }
         log_info("serving with %s and %u worker%s%s%s", loop_backend_title(s->backend),
                  s->worker_count, s->worker_count == 1 ? "" : "s",

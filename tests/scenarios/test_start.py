@@ -46,6 +46,26 @@ def test_port_in_use(emberd, root):
 
 
 @once
+def test_default_address(emberd, root):
+    """`emberd DIRECTORY` is at 127.0.0.1:8080, or says that somebody else is."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(('127.0.0.1', 8080))
+            taken.listen()
+        except OSError:
+            pass  # somebody else is
+        assert_says(emberd.plain(root), 71, '127.0.0.1:8080', 'in use', '-l')
+
+
+@once
+def test_no_site(emberd):
+    """An address alone serves nothing, and the line must not blame what nobody wrote."""
+    only_line(assert_says(emberd.plain('-l', f'127.0.0.1:{free_port()}'), 78,
+                          'nothing to serve', 'DIRECTORY'))
+
+
+@once
 def test_unknown_key(emberd, root):
     """A typing error gets its place and the nearest known name."""
     path = emberd.write_settings(f'[Site a]\nRoot={root}\nIndxe=a.html\n')
