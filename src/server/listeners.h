@@ -31,8 +31,9 @@ int listener_set_new_passed(const struct activation_socket *sockets, size_t coun
                             struct listener_set **ret);
 
 /*
- * Open what the settings ask for, 127.0.0.1:8080 if they name no address; a listener of `old` (may be NULL) with the same address is used
- * again. Errors: -errno, with which address, why and what to do in `reason`.
+ * Open what the settings ask for, 127.0.0.1:8080 if they name no address; a listener of `old` (may
+ * be NULL) with the same address is used again. Errors: -errno, with which address, why and what to
+ * do in `reason`.
  */
 int listener_set_open(const struct settings *settings, const struct listener_set *old,
                       char reason[static LISTENER_REASON_BYTES], struct listener_set **ret);
