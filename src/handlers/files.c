@@ -452,6 +452,8 @@ static void files_start(struct exchange *x) {
         if (unlikely(x->request.method != HTTP_GET && x->request.method != HTTP_HEAD)) {
                 if (x->request.method == HTTP_OPTIONS)
                         exchange_answer(x, 204, TEXT(ALLOW), 0);
+                else if (x->request.method == HTTP_METHOD_OTHER)
+                        files_refuse(x, 501); /* RFC 9110, 9.1 */
                 else
                         exchange_refuse(x, 405, TEXT(ALLOW));
                 return;

@@ -133,13 +133,15 @@ static int parse_absolute(struct input in, const char *at, const char *question,
         const char *path;
         bool has_port;
 
-        if (target.size > http.size && text_equal_nocase((struct text){ at, http.size }, http))
+        if (target.size > http.size && text_equal_nocase((struct text){ at, http.size }, http)) {
                 at += http.size;
-        else if (target.size > https.size &&
-                 text_equal_nocase((struct text){ at, https.size }, https))
+        } else if (target.size > https.size &&
+                   text_equal_nocase((struct text){ at, https.size }, https)) {
                 at += https.size;
-        else
+                r->wants_tls = true;
+        } else {
                 return HTTP1_BAD;
+        }
         path = at + text_find((struct text){ at, (size_t)(question - at) }, '/');
         if (parse_authority(in, at, path, &has_port, &r->host) || !r->host.size)
                 return HTTP1_BAD;
@@ -163,6 +165,7 @@ static int parse_target(struct input in, const char **at, struct http_request *r
                 return HTTP1_BAD;
         r->target = span_of(in, start, end);
         r->host = (struct http_span){};
+        r->wants_tls = false;
         *at = end + 1;
         if (unlikely(r->method == HTTP_CONNECT)) {
                 r->path = (struct http_span){};

@@ -192,7 +192,10 @@ static int body_invite(struct http1_session *h) {
 static bool answer_ourselves(struct http1_session *h, struct exchange *x) {
         const struct http_request *request = &x->request;
 
-        if (request->expects_other) {
+        if (request->wants_tls) { /* this is no TLS: RFC 9110, 7.4 */
+                exchange_take_over(x, 0);
+                exchange_refuse(x, 421, (struct text){});
+        } else if (request->expects_other) {
                 exchange_take_over(x, 0);
                 exchange_refuse(x, 417, (struct text){});
         } else if (request->body_kind == HTTP_BODY_LENGTH &&
@@ -217,7 +220,8 @@ static bool answer_ourselves(struct http1_session *h, struct exchange *x) {
 
 static bool is_plain(const struct http_request *request) {
         return (request->method == HTTP_GET || request->method == HTTP_HEAD) &&
-               request->body_kind == HTTP_BODY_NONE && !request->expects_other;
+               request->body_kind == HTTP_BODY_NONE &&
+               !(request->expects_other | request->wants_tls);
 }
 
 /* A head was parsed: its request begins. */

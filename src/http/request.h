@@ -69,6 +69,7 @@ struct http_request {
         bool keep_alive;       /* what the client asked for (RFC 9112, 9.3) */
         bool expects_continue; /* Expect: 100-continue, HTTP/1.1 only */
         bool expects_other;    /* an expectation we do not know: 417 */
+        bool wants_tls;        /* an absolute target of scheme https */
         struct http_span method_name, target; /* as sent */
         struct http_span path;  /* from its "/"; "*" for OPTIONS *; as sent, not decoded; empty for
                                    CONNECT; a lone "/" where an absolute target has none */

@@ -242,6 +242,7 @@ static void targets_are_taken_apart(void **state) {
                 assert_span(&request, request.path, rows[i].path);
                 assert_span(&request, request.query, rows[i].query);
                 assert_span(&request, request.host, rows[i].host);
+                assert_int_equal(request.wants_tls, strncmp(rows[i].line, "GET HTTPS:", 10) == 0);
         }
 }
 

@@ -137,6 +137,10 @@ static const struct talk talks[] = {
         { "GET /now HTTP/1.1\r\nHost: a\r\nExpect: wonders\r\n\r\n" GET("/now"),
           REFUSED("417 Expectation Failed", "", "86") "\r\n" PAGE("417 Expectation Failed") HELLO,
           WIRE_OPEN, "GET /now 417 86;GET /now 200 5;" },
+        /* nobody vouches that this came by TLS (RFC 9110, 7.4) */
+        { "GET https://a/now HTTP/1.1\r\nHost: a\r\n\r\n" GET("/now"),
+          REFUSED("421 Misdirected Request", "", "88") "\r\n" PAGE("421 Misdirected Request") HELLO,
+          WIRE_OPEN, "GET https://a/now 421 88;GET /now 200 5;" },
         { "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n" "OPTIONS /now HTTP/1.1\r\nHost: a\r\n\r\n",
           "HTTP/1.1 204 No Content\r\n$HEAD" "Allow: GET, HEAD, OPTIONS\r\n\r\n" HELLO, WIRE_OPEN,
           "OPTIONS * 204 0;OPTIONS /now 200 5;" },
