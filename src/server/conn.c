@@ -148,6 +148,19 @@ static void conn_time_is_up(struct loop_timer *timer) {
 
 /* ---- idle or busy ---- */
 
+/*
+ * A connection is idle when it is accepted, so that at that moment the set never looks full: it
+ * becomes so later, when the last idle one asks for something.
+ */
+static void conn_set_note_full(struct conn_set *set) {
+        bool full = set->count >= set->limits.conns_max && list_is_empty(&set->idle);
+
+        if (likely(full == set->full))
+                return;
+        set->full = full;
+        set->full_changed(set);
+}
+
 static void conn_note_idle(struct conn *c) {
         bool idle =
                 c->state == CONN_OPEN && !c->output && conn_session(c)->phase == HTTP_PHASE_IDLE;
@@ -159,6 +172,7 @@ static void conn_note_idle(struct conn *c) {
                 list_append(idle ? &c->set->idle : &c->set->busy, &c->link);
         }
         c->is_idle = idle;
+        conn_set_note_full(c->set);
 }
 
 /* ---- the end ---- */
@@ -172,6 +186,7 @@ static void conn_free(struct conn *c) {
         pool_give(&set->conns, c);
         set->count--;
         counter_set(set->count_shown, set->count);
+        conn_set_note_full(set);
         set->gone(set);
 }
 
@@ -421,6 +436,7 @@ int conn_accept(struct conn_set *set, int fd, const struct sockaddr *address, so
         counter_set(set->count_shown, set->count);
         loop_recv(&c->socket, &c->receive, conn_receive_done);
         conn_set_deadline(c, set->draining ? DRAIN_FRESH_USEC : set->limits.head_timeout_usec);
+        conn_set_note_full(set);
         return 0;
 }
 

@@ -24,8 +24,10 @@ struct conn_set {
         struct list idle; /* between requests; the longest idle first */
         struct list busy;
         unsigned count;
+        bool full; /* limits.conns_max is reached and none is idle: accept no more */
         bool draining;
         counter *count_shown; /* where others read `count` */
+        void (*full_changed)(struct conn_set *set);
         /* A connection is gone; its memory too. */
         void (*gone)(struct conn_set *set);
         /* A broken invariant ended a connection (base/invariant.h); `peer` is its address. */
@@ -37,8 +39,7 @@ void conn_set_finish(struct conn_set *set); /* no connection is left */
 
 /*
  * Serve an accepted descriptor, which is taken over also on failure. Past limits.conns_max the
- * longest idle connection is ended for it; where none is idle the caller stops accepting. Errors:
- * -ENOMEM.
+ * longest idle connection is ended for it; while `full` the caller accepts none. Errors: -ENOMEM.
  */
 int conn_accept(struct conn_set *set, int fd, const struct sockaddr *address, socklen_t size);
 

@@ -100,12 +100,8 @@ static void worker_exchange_finished(struct http_session *s, struct exchange *x)
 
 /* ---- listening ---- */
 
-static bool worker_is_full(const struct worker *w) {
-        return w->conns.count >= w->conns.limits.conns_max && list_is_empty(&w->conns.idle);
-}
-
 static void worker_listen_as_fits(struct worker *w) {
-        bool accepting = !w->paused && !w->draining && !worker_is_full(w);
+        bool accepting = !w->paused && !w->draining && !w->conns.full;
 
         for (size_t i = 0; w->listeners && i < w->listeners->count; i++) {
                 struct loop_listener *l = &w->listeners->listeners[i];
@@ -127,8 +123,6 @@ static void worker_accepted(struct loop_listener *l, int fd, const struct sockad
 
         if (conn_accept(&w->conns, fd, address, size) < 0)
                 log_warning("a connection was dropped: out of memory");
-        if (unlikely(worker_is_full(w)))
-                worker_listen_as_fits(w);
 }
 
 static void worker_accept_trouble(struct loop_listener *l, int error) {
@@ -148,11 +142,11 @@ static void worker_leave_if_done(struct worker *w) {
 }
 
 static void worker_conns_gone(struct conn_set *set) {
-        struct worker *w = worker_of_conns(set);
+        worker_leave_if_done(worker_of_conns(set));
+}
 
-        if (w->conns.count + 1 == w->conns.limits.conns_max)
-                worker_listen_as_fits(w);
-        worker_leave_if_done(w);
+static void worker_conns_full_changed(struct conn_set *set) {
+        worker_listen_as_fits(worker_of_conns(set));
 }
 
 static void worker_conn_broken(struct conn_set *set, const char *peer) {
@@ -311,6 +305,7 @@ static int worker_open(struct worker *w) {
         conn_set_init(&w->conns, w->loop, &w->http);
         w->conns.count_shown = &w->figures.connections;
         w->conns.gone = worker_conns_gone;
+        w->conns.full_changed = worker_conns_full_changed;
         w->conns.broken = worker_conn_broken;
         worker_apply_settings(w);
         return 0;

@@ -134,6 +134,33 @@ def test_connections_max(emberd, root):
         client.close()
 
 
+def test_connections_max_of_busy(emberd, root):
+    """
+    Connections in the middle of a head are ended for nobody, so those past ConnectionsMax wait
+    outside, until one of the others is between two requests.
+    """
+    one = emberd(root=root, options=['Server.ConnectionsMax=8', 'Server.HeadTimeoutSec=60'],
+                 workers=1)
+    before = one.open_files()
+    busy = []
+    for _ in range(8):
+        busy.append(one.connect())
+        busy[-1].sendall(b'GET /small.txt HTTP/1.1\r\n')
+        eventually(lambda: one.open_files() == before + len(busy), what='it to be accepted')
+    time.sleep(0.2 * SLOWNESS)
+    busy += [one.connect() for _ in range(8)]
+    with Client(one.connect()) as late:
+        late.send(b'GET /small.txt HTTP/1.1\r\nHost: a\r\n\r\n')
+        time.sleep(0.5)
+        assert one.open_files() <= before + 8
+        for client in busy[8:]:
+            client.close()
+        busy[0].sendall(b'Host: a\r\n\r\n')
+        assert late.response().status == 200
+    for client in busy:
+        client.close()
+
+
 def test_connections_come_and_go(served, rounds):
     """Each connection's descriptor and memory come back, also when clients break off anywhere."""
     with Client(served.connect()) as client:

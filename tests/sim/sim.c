@@ -59,18 +59,12 @@ static struct sim *sim_of_conns(struct conn_set *set) {
         return container_of(set, struct sim, conns);
 }
 
-static bool is_full(struct sim *sim) {
-        return sim->conns.count >= sim->conns.limits.conns_max && list_is_empty(&sim->conns.idle);
-}
-
 static void accepted(struct loop_listener *l, int fd, const struct sockaddr *address,
                      socklen_t size) {
         struct sim *sim = container_of(l, struct sim, listener);
 
         if (conn_accept(&sim->conns, fd, address, size) < 0)
                 sim_fault(sim, NULL, "out of memory");
-        if (is_full(sim))
-                loop_listener_pause(l);
 }
 
 static void accept_trouble(struct loop_listener *l, int error) {
@@ -82,12 +76,16 @@ static void accept_trouble(struct loop_listener *l, int error) {
                 conn_set_evict(&sim->conns);
 }
 
-static void conn_gone(struct conn_set *set) {
-        struct sim *sim = sim_of_conns(set);
+static void conns_full_changed(struct conn_set *set) {
+        struct loop_listener *l = &sim_of_conns(set)->listener;
 
-        if (sim->listener.paused && !sim->listener.stopping && !is_full(sim))
-                loop_listener_resume(&sim->listener);
+        if (set->full && !l->paused)
+                loop_listener_pause(l);
+        if (!set->full && l->paused && !l->stopping)
+                loop_listener_resume(l);
 }
+
+static void conn_gone(struct conn_set *set) {}
 
 static void conn_broken(struct conn_set *set, const char *peer) {
         sim_fault(sim_of_conns(set), NULL, "an invariant is broken");
@@ -155,6 +153,7 @@ static void server_begin(struct sim *sim) {
                 .conns_max = sim->weather == SIM_STORMY ? CONNS_MAX_STORMY : 1000,
         };
         sim->conns.count_shown = &sim->conns_shown;
+        sim->conns.full_changed = conns_full_changed;
         sim->conns.gone = conn_gone;
         sim->conns.broken = conn_broken;
         sim->listener_fd = scripted_listener(sim->world, 16);

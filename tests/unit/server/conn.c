@@ -26,7 +26,7 @@ struct world {
         struct http_context http;
         struct conn_set set;
         counter shown;
-        unsigned gone, broken;
+        unsigned gone, broken, full_changes;
         char broken_peer[CONN_PEER_BYTES];
 };
 
@@ -36,6 +36,10 @@ static struct world *world_of(struct conn_set *set) {
 
 static void on_gone(struct conn_set *set) {
         world_of(set)->gone++;
+}
+
+static void on_full_changed(struct conn_set *set) {
+        world_of(set)->full_changes++;
 }
 
 static void on_broken(struct conn_set *set, const char *peer) {
@@ -101,6 +105,7 @@ static int setup(void **state) {
         };
         w->set.count_shown = &w->shown;
         w->set.gone = on_gone;
+        w->set.full_changed = on_full_changed;
         w->set.broken = on_broken;
         *state = w;
         return 0;
@@ -277,6 +282,40 @@ static void longest_idle_connection_goes_first(void **state) {
                 close(fds[i]);
 }
 
+/*
+ * Connections with a request under way cannot be ended for others, so where there are only such,
+ * none may be accepted: each one that has just come is idle, and would hide for ever that the limit
+ * is long passed. And one that becomes idle makes room again, though nobody went.
+ */
+static void full_when_none_is_idle(void **state) {
+        struct world *w = *state;
+        char buffer[4096];
+        int fds[4];
+
+        w->set.limits.head_timeout_usec = 5 * USEC_PER_SEC;
+        for (int i = 0; i < 4; i++) {
+                assert_false(w->set.full);
+                fds[i] = dial(w);
+                assert_int_equal(write(fds[i], "GET / HTTP/1.1\r\n", 16), 16);
+        }
+        turn_until(w, &w->full_changes, 1);
+        assert_true(w->set.full);
+        assert_int_equal(write(fds[0], "Host: a\r\n\r\n", 11), 11);
+        assert_true(hear(w, fds[0], buffer, sizeof(buffer)) > 0);
+        turn_until(w, &w->full_changes, 2);
+        assert_false(w->set.full);
+        assert_int_equal(w->gone, 0);
+        assert_int_equal(write(fds[0], "G", 1), 1);
+        turn_until(w, &w->full_changes, 3);
+        assert_true(w->set.full);
+        close(fds[1]);
+        turn_until(w, &w->full_changes, 4);
+        assert_int_equal(w->gone, 1);
+        for (int i = 0; i < 4; i++)
+                if (i != 1)
+                        close(fds[i]);
+}
+
 /* A request that arrives as the drain begins is answered, as the last of its connection. */
 static void drain_answers_what_has_come(void **state) {
         struct world *w = *state;
@@ -315,6 +354,7 @@ int main(void) {
                 TEST(trickled_head_is_ended_in_time),
                 TEST(last_word_is_not_waited_for),
                 TEST(longest_idle_connection_goes_first),
+                TEST(full_when_none_is_idle),
                 TEST(drain_answers_what_has_come),
         };
 
