@@ -116,7 +116,8 @@ static void conn_look_at_deadline(struct conn *c) {
                         conn_set_deadline(c, limits->head_timeout_usec);
                 break;
         case HTTP_PHASE_BODY:
-                if (phase_changed || something_came)
+                /* what nobody wants is not waited for longer because some of it came */
+                if (phase_changed || (something_came && s->open))
                         conn_set_deadline(c, limits->body_timeout_usec);
                 break;
         case HTTP_PHASE_ANSWER:

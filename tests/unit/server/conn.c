@@ -316,6 +316,28 @@ static void full_when_none_is_idle(void **state) {
                         close(fds[i]);
 }
 
+/* A body that nobody wants must not keep a connection by coming a byte at a time. */
+static void trickled_unwanted_body_is_ended_in_time(void **state) {
+        struct world *w = *state;
+        uint64_t start = clock_monotonic_usec();
+        char buffer[4096];
+        int fd = dial(w);
+
+        w->set.limits.body_timeout_usec = 200 * USEC_PER_MSEC;
+        assert_true(dprintf(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n") > 0);
+        assert_true(hear(w, fd, buffer, sizeof(buffer)) > 0);
+        while (!w->gone && clock_monotonic_usec() - start < 6 * USEC_PER_SEC) {
+                uint64_t next = clock_monotonic_usec() + 20000;
+
+                (void)!send(fd, "x", 1, MSG_NOSIGNAL);
+                while (clock_monotonic_usec() < next)
+                        assert_int_equal(loop_turn(w->loop, next), 0);
+        }
+        assert_int_equal(w->gone, 1);
+        assert_in_range(clock_monotonic_usec() - start, 200000, 2000000);
+        close(fd);
+}
+
 /* A request that arrives as the drain begins is answered, as the last of its connection. */
 static void drain_answers_what_has_come(void **state) {
         struct world *w = *state;
@@ -355,6 +377,7 @@ int main(void) {
                 TEST(last_word_is_not_waited_for),
                 TEST(longest_idle_connection_goes_first),
                 TEST(full_when_none_is_idle),
+                TEST(trickled_unwanted_body_is_ended_in_time),
                 TEST(drain_answers_what_has_come),
         };
 
