@@ -20,6 +20,6 @@ static inline void counter_set(counter *c, uint64_t n) {
         atomic_store_explicit(c, n, memory_order_relaxed);
 }
 
-static inline uint64_t counter_read(counter *c) {
+static inline uint64_t counter_read(const counter *c) {
         return atomic_load_explicit(c, memory_order_relaxed);
 }

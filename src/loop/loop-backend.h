@@ -124,6 +124,7 @@ struct loop {
         const struct loop_backend *backend;
         void *backend_data;
         uint64_t now_usec;
+        counter turning_since_usec; /* loop_turning_since_usec() */
         pthread_t thread;                          /* the one that may use it */
         struct loop_op *ready_first, **ready_last; /* completed, `done` not yet run */
         struct loop_socket *closed_first;          /* no operation left, `closed` not yet run */

@@ -292,10 +292,12 @@ int loop_turn(struct loop *loop, uint64_t deadline_usec) {
                 deadline_usec = 0;
         else
                 deadline_usec = MIN(deadline_usec, loop_wheel_next_usec(&loop->wheel));
+        counter_set(&loop->turning_since_usec, 0);
         r = loop->backend->wait(loop, deadline_usec);
         if (r < 0 && r != -EINTR && r != -ETIME)
                 return r;
         loop->now_usec = loop->backend->now(loop);
+        counter_set(&loop->turning_since_usec, loop->now_usec);
         end_usec = loop->now_usec + LOOP_TURN_USEC;
         counter_add(&loop->counters.turns, 1);
         loop_messages_run(loop);
@@ -326,6 +328,10 @@ uint64_t loop_now_usec(const struct loop *loop) {
 
 const uint64_t *loop_clock(const struct loop *loop) {
         return &loop->now_usec;
+}
+
+uint64_t loop_turning_since_usec(const struct loop *loop) {
+        return counter_read(&loop->turning_since_usec);
 }
 
 bool loop_is_quiet(const struct loop *loop) {

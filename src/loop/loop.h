@@ -141,6 +141,12 @@ const uint64_t *loop_clock(const struct loop *loop);   /* where loop_now_usec() 
 struct loop_counters *loop_counters(struct loop *loop);
 const char *loop_backend_name(const struct loop *loop);
 
+/*
+ * Since when the turn under way runs (monotonic), 0 while the loop waits. Any thread may ask, to
+ * tell a loop that has time from one that is stuck.
+ */
+uint64_t loop_turning_since_usec(const struct loop *loop);
+
 /* Nothing is alive or under way: no socket, listener, job, message: loop_free() is allowed. */
 bool loop_is_quiet(const struct loop *loop);
 

@@ -121,6 +121,8 @@ static void worker_accepted(struct loop_listener *l, int fd, const struct sockad
                             socklen_t size) {
         struct worker *w = worker_of_listener(l);
 
+        if (w->all_count > 1 && worker_pass_on(w, fd, address, size))
+                return;
         if (conn_accept(&w->conns, fd, address, size) < 0)
                 log_warning("a connection was dropped: out of memory");
 }
@@ -188,7 +190,7 @@ static void worker_take_listeners(struct worker *w, struct listener_set *set) {
         }
         *all = (struct worker_listeners){ w, set, set->count, set->count };
         for (size_t i = 0; i < set->count; i++) {
-                loop_listen(w->loop, &all->listeners[i], set->listeners[i]->fd, w->shares_listeners,
+                loop_listen(w->loop, &all->listeners[i], set->listeners[i]->fd, w->all_count > 1,
                             worker_accepted, worker_accept_trouble);
                 all->listeners[i].owner = all;
         }
@@ -266,9 +268,11 @@ static void worker_command_run(struct loop_message *message) {
         struct worker *w = command->worker;
 
         worker_do(w, command);
-        atomic_store(&w->done_sequence, command->sequence);
+        if (command->sequence) { /* the supervisor's, which waits to hear of it */
+                atomic_store(&w->done_sequence, command->sequence);
+                worker_poke(w);
+        }
         free(command);
-        worker_poke(w);
 }
 
 bool worker_send(struct worker *worker, struct worker_command *command) {

@@ -53,8 +53,9 @@ struct worker {
         struct conn_set conns;
         struct worker_listeners *listeners; /* accepting from these; NULL: none */
         unsigned listening;                 /* groups of listeners that the loop still knows */
-        bool shares_listeners;              /* other workers accept from them too */
         bool draining, paused;
+        struct worker *all; /* the workers of this process, itself among them */
+        unsigned all_count;
 
         struct worker_figures figures;
 
@@ -73,7 +74,7 @@ struct worker_command {
         struct loop_message message;
         struct worker *worker;
         enum worker_command_kind kind;
-        uint64_t sequence;
+        uint64_t sequence; /* of the supervisor's commands; 0: another worker's */
         union {
                 struct snapshot *snapshot;
                 struct listener_set *listeners;
@@ -88,11 +89,17 @@ struct worker_command {
 
 /*
  * Start the thread; it makes its loop, sets `started` and pokes, or ends with `result`.
- * The worker's zeroed memory has index, backend, options, shares_listeners, poke_fd,
- * poke_on_activity and snapshot set.
+ * The worker's zeroed memory has index, all, all_count, backend, options, poke_fd, poke_on_activity
+ * and snapshot set.
  * Errors: -errno of pthread_create(3).
  */
 int worker_start(struct worker *worker);
+
+/*
+ * balance.c: give an accepted descriptor to a worker that has clearly fewer connections. False:
+ * there is none, or no memory; the caller keeps the descriptor. On the thread of `worker`.
+ */
+bool worker_pass_on(struct worker *worker, int fd, const struct sockaddr *address, socklen_t size);
 
 /*
  * Hand over a command, which is on the heap and becomes the worker's. False: it has left already.

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Who wins a connection is left to chance (io_uring's loops race for it) or to order (epoll's stand
+ * in a queue), and both can favour one worker for a while. So a connection that comes to a worker
+ * which has clearly more of them than another is passed on to that one, unless it is stuck in a
+ * turn: nobody must wait behind it.
+ */
+
+enum { SURPLUS_LEAST = 4 }; /* connections more than the other has; fewer are not worth the way */
+#define STUCK_USEC UINT64_C(5000) /* a turn is meant to end after 2 ms (LOOP_TURN_USEC) */
+
+static bool worker_has_time(const struct worker *w, uint64_t now_usec) {
+        uint64_t since;
+
+        if (!atomic_load(&w->started) || atomic_load(&w->ended))
+                return false;
+        since = loop_turning_since_usec(w->loop);
+        return !since || now_usec < since + STUCK_USEC;
+}
+
+static struct worker *worker_with_fewest(struct worker *w) {
+        struct worker *fewest = w;
+
+        for (unsigned i = 0; i < w->all_count; i++) {
+                struct worker *other = &w->all[i];
+
+                if (counter_read(&other->figures.connections) <
+                            counter_read(&fewest->figures.connections) &&
+                    worker_has_time(other, loop_now_usec(w->loop)))
+                        fewest = other;
+        }
+        return fewest;
+}
+
+bool worker_pass_on(struct worker *worker, int fd, const struct sockaddr *address, socklen_t size) {
+        struct worker *to = worker_with_fewest(worker);
+        struct worker_command *command;
+
+        if (counter_read(&to->figures.connections) + SURPLUS_LEAST >
+            counter_read(&worker->figures.connections))
+                return false;
+        command = calloc(1, sizeof(*command));
+        if (!command)
+                return false;
+        command->kind = WORKER_TAKE_SOCKET;
+        command->socket.fd = fd;
+        command->socket.address_size = MIN(size, (socklen_t)sizeof(command->socket.address));
+        memcpy(&command->socket.address, address, command->socket.address_size);
+        if (worker_send(to, command))
+                return true;
+        free(command);
+        return false;
+}
