@@ -133,6 +133,7 @@ static int write_head(struct http1_session *h, struct exchange *x) {
         if (r < 0)
                 return r;
         h->progress.framing = framing_of(x);
+        h->session.ends_by_close = h->progress.framing == HTTP1_FRAMING_CLOSE;
         at = put_head(h, x, h->chunk + h->chunk_used);
         x->carrier_left = x->body_bytes;
         if (unlikely(need > chunk_room(h))) {

@@ -132,6 +132,8 @@ struct http_session {
         bool wants_input; /* receive and feed; false: leave bytes in the kernel (back pressure) */
         bool yielding; /* stopped at HTTP_REQUESTS_MAX: if output() gave NONE, call it next turn */
         bool close_soon;   /* set by the connection (drain): answer what is under way, then close */
+        /* an answer under way ends where the connection does: cut short, reset it */
+        bool ends_by_close;
         uint32_t requests; /* exchanges begun on this connection */
         unsigned open;     /* exchanges under way */
 };

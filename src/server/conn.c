@@ -205,8 +205,11 @@ static void conn_close(struct conn *c, int error) {
         c->state = CONN_CLOSING;
         loop_timer_clear(&c->deadline);
         list_remove(&c->link);
-        /* an answer whose end only the close can tell must not look whole (RFC 9112, 8) */
-        if (error && c->output)
+        /*
+         * an answer whose end only the close can tell must not look whole (RFC 9112, 8), and who
+         * reads nothing leaves bytes that the kernel would keep for a long time
+         */
+        if (error && (conn_session(c)->ends_by_close || (error == -ETIMEDOUT && c->output)))
                 setsockopt(c->socket.fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
                            sizeof(struct linger));
         c->error = error ? error : -ECONNRESET;
