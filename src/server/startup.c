@@ -21,8 +21,8 @@
 
 /*
  * From nothing to serving, in the order that safety asks for: signals are blocked before any thread
- * exists, sockets and the log are opened while there are privileges, everything else (roots, rings)
- * after they are gone.
+ * exists, sockets are opened while there are privileges, everything else (the log, roots, rings)
+ * after they are gone: what a reload opens again must not need more than is left by then.
  */
 
 enum {
@@ -120,13 +120,30 @@ static int open_listeners(struct supervisor *s) {
         return 0;
 }
 
+/* The first fault becomes the status. */
+static void tell_fault(struct supervisor *s, struct text fault) {
+        log_error("%.*s", TEXT_ARGS(fault));
+        if (!s->status_note[0])
+                snprintf(s->status_note, sizeof(s->status_note), "Faulty settings: %.*s; ",
+                         TEXT_ARGS(fault));
+}
+
 static int open_log(struct supervisor *s) {
+        static const struct settings none = { .access_log = ACCESS_LOG_AUTO };
+        _cleanup_(buffer_finish)
+        struct buffer fault = {};
         int r = log_target_new(s->settings, log_is_journal(), &s->log);
 
-        if (r < 0)
-                log_error("AccessLog=%s cannot be opened: %s; name a file that emberd may write",
-                          s->settings->access_log_path, strerror(-r));
-        return r < 0 ? EXIT_SETTINGS : 0;
+        if (r == 0)
+                return 0;
+        buffer_printf(&fault,
+                      "AccessLog=%s cannot be opened: %s; name a file that emberd may write",
+                      s->settings->access_log_path, strerror(-r));
+        tell_fault(s, buffer_text(&fault));
+        if (!s->sockets_were_passed)
+                return EXIT_SETTINGS;
+        s->settings_are_faulty = true;
+        return log_target_new(&none, log_is_journal(), &s->log) < 0 ? EXIT_SYSTEM : 0;
 }
 
 static int drop_privileges(struct supervisor *s) {
@@ -164,12 +181,8 @@ static int make_snapshot(struct supervisor *s) {
         if (!s->settings_are_faulty) {
                 struct text rest = buffer_text(&faults), line;
 
-                while (text_next_word(&rest, "\n", &line)) {
-                        log_error("%.*s", TEXT_ARGS(line));
-                        if (!s->status_note[0])
-                                snprintf(s->status_note, sizeof(s->status_note),
-                                         "Faulty settings: %.*s; ", TEXT_ARGS(line));
-                }
+                while (text_next_word(&rest, "\n", &line))
+                        tell_fault(s, line);
                 if (!s->sockets_were_passed)
                         return EXIT_SETTINGS;
                 s->settings_are_faulty = true;
@@ -362,9 +375,9 @@ int supervisor_open(struct supervisor *s) {
         if (!status)
                 status = open_listeners(s);
         if (!status)
-                status = open_log(s);
-        if (!status)
                 status = drop_privileges(s);
+        if (!status)
+                status = open_log(s);
         if (!status)
                 status = choose_backend(s);
         if (status)

@@ -2,6 +2,7 @@
 """Ending, reloading, leaving when idle: what systemd and the administrator tell the process."""
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from client import Client
-from daemon import SLOWNESS, eventually
+from daemon import ROOT, SLOWNESS, eventually
 
 GET = b'GET /small.txt HTTP/1.1\r\nHost: a\r\n\r\n'
 
@@ -396,6 +397,26 @@ def test_access_log_to_stdout_and_off(emberd, root):
             client.request('/small.txt')
     eventually(lambda: 'GET /small.txt' in one.stdout, 4, 'the line')
     assert quiet.stdout == ''
+
+
+def test_access_log_to_the_journal(emberd, root, folder):
+    """Under systemd each request is a plain line in the journal, with the priority of news."""
+    if not ROOT or not shutil.which('unshare'):
+        pytest.skip('only root has mounts of its own')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(os.path.join(folder, 'socket'))
+        os.chmod(os.path.join(folder, 'socket'), 0o666)
+        journal.settimeout(5)
+        mounts = ('mount -t tmpfs none /run && mkdir -p /run/systemd/journal && '
+                  f'mount --bind {folder} /run/systemd/journal && exec "$@"')
+        one = emberd(root=root, options=['Server.AccessLog=journal', 'Server.User=nobody'],
+                     log=True, as_root=True, prefix=['unshare', '-m', 'sh', '-c', mounts, 'sh'])
+        with Client(one.connect()) as client:
+            client.request('/small.txt?q=1')
+        line = journal.recv(4096)
+    assert b'\nPRIORITY=6\n' in b'\n' + line
+    assert b'MESSAGE=127.0.0.1 - - [' in line and b'"GET /small.txt?q=1 HTTP/1.1" 200 11' in line
+    assert one.stdout == ''
 
 
 def test_access_log_that_cannot_be_written(emberd, root):

@@ -434,6 +434,19 @@ def test_faulty_settings_leave_when_idle(emberd):
     assert one.wait(30) == 0
 
 
+@once
+def test_log_that_cannot_be_opened_with_passed_sockets(emberd, root):
+    """The log's name is a setting like another: it must not end the service again and again."""
+    passed = emberd.new_passed()
+    passed.tcp()
+    one = emberd(root=root, options=['Server.AccessLog=/nonexistent/log'], log=True, passed=passed)
+    with Client(one.connect()) as client:
+        assert client.request('/').status == 503
+    assert 'AccessLog=/nonexistent/log' in one.stderr
+    assert_says(emberd.run(root=root, options=['Server.AccessLog=/nonexistent/log'], log=True), 78,
+                'AccessLog=/nonexistent/log')
+
+
 # ---- privileges ----
 
 @once
@@ -452,6 +465,17 @@ def test_user(emberd, root):
         assert re.search(rf'^Gid:(\t{user.pw_gid}){{4}}$', status, re.M)
         assert re.search(r'^Groups:\s*(%d)?\s*$' % user.pw_gid, status, re.M)
         assert re.search(r'^CapEff:\t0+$', status, re.M)
+
+
+@once
+def test_user_owns_the_log(emberd, root, folder):
+    """The user must be able to open the log again, at a reload or when it was rotated."""
+    if not ROOT:
+        pytest.skip('not root')
+    path = os.path.join(folder, 'access.log')
+    emberd(root=root, options=['Server.User=nobody', f'Server.AccessLog={path}'], log=True,
+           as_root=True)
+    assert os.stat(path).st_uid == pwd.getpwnam('nobody').pw_uid
 
 
 @once
