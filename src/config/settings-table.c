@@ -68,7 +68,8 @@ const struct setting settings_table[] = {
         { SECTION_SERVER, "HeadTimeoutSec", SETTING_TIME, "TIME",
           MSEC(10), "15", DAY, SERVER(head_timeout_usec),
           "How long the head of a request may take to arrive, counted from its first byte, "
-          "or from the start of the connection." },
+          "or from the start of the connection. "
+          "A request that was begun and is not there in time is answered 408." },
         { SECTION_SERVER, "BodyBytesMax", SETTING_BYTES, "BYTES",
           0, "1M", UINT64_C(1) << 40, SERVER(body_bytes_max),
           "The most that the body of a request may have; a longer one is answered 413." },
