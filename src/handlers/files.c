@@ -28,11 +28,14 @@
  *
  * A load outlives the exchanges that wait for it, since what runs on the pool cannot be stopped; it
  * owns or counts all that it uses. Those that nobody waits for are bounded, or clients that ask a
- * dead network file system and hang up would fill the memory.
+ * dead network file system and hang up would fill the memory. And nobody waits for ever: the
+ * connection has no deadline while a handler is at work, so those who ask it would fill up
+ * ConnectionsMax, for all sites.
  */
 enum {
         FRESH_USEC = 1000000, /* how long an entry is served without a look at the file */
         ABANDONED_MAX = 1024, /* loads that nobody waits for; a guess */
+        LOAD_USEC_MAX = 30 * 1000 * 1000, /* that requests wait for one; a guess */
         PATH_BYTES_MAX = HTTP_LINE_BYTES_MAX,
 };
 
@@ -41,6 +44,7 @@ enum {
 struct files_exchange {
         struct list waiting;       /* in load->waiting */
         struct files_load *load;   /* that it waits for, or NULL */
+        uint64_t wait_until_usec;  /* … and how long */
         struct files_entry *entry; /* that it sends from, or NULL */
         uint64_t offset, left;     /* of the body */
         char *block;               /* fields of a 206, from the pool */
@@ -57,7 +61,8 @@ struct files_load {
         struct files_folder *folder;
         struct files_entry *stale; /* what `lookup.known` is in, or NULL */
         struct files_lookup lookup;
-        struct list waiting; /* of files_exchange; empty: abandoned */
+        struct list waiting;        /* of files_exchange; empty: abandoned */
+        struct loop_timer deadline; /* set while somebody waits */
         int result;
         char path[]; /* of the request, resolved; NUL-ended */
 };
@@ -254,6 +259,7 @@ static void load_done(struct loop_job *job) {
                 load_entry(cache, load->stale, &load->lookup, load->key.hash, load->result);
 
         files_table_remove(&cache->loads, &load->key);
+        loop_timer_clear(&load->deadline);
         if (list_is_empty(&load->waiting))
                 cache->abandoned--;
         if (load->result == -EMFILE || load->result == -ENFILE)
@@ -274,13 +280,21 @@ static void load_done(struct loop_job *job) {
         files_cache_job_done(cache);
 }
 
-static void load_join(struct files_load *load, struct exchange *x) {
+static void load_wait_for(struct files_load *load, struct exchange *x) {
+        struct loop *loop = load->cache->loop;
         struct files_exchange *s = files_exchange_of(x);
 
+        s->load = load;
+        s->wait_until_usec = loop_now_usec(loop) + LOAD_USEC_MAX;
+        if (list_is_empty(&load->waiting))
+                loop_timer_set(loop, &load->deadline, s->wait_until_usec);
+        list_append(&load->waiting, &s->waiting);
+}
+
+static void load_join(struct files_load *load, struct exchange *x) {
         if (list_is_empty(&load->waiting))
                 load->cache->abandoned--;
-        s->load = load;
-        list_append(&load->waiting, &s->waiting);
+        load_wait_for(load, x);
 }
 
 static void load_leave(struct files_exchange *s) {
@@ -288,8 +302,29 @@ static void load_leave(struct files_exchange *s) {
 
         list_remove(&s->waiting);
         s->load = NULL;
-        if (list_is_empty(&load->waiting))
-                load->cache->abandoned++;
+        if (!list_is_empty(&load->waiting))
+                return;
+        load->cache->abandoned++;
+        loop_timer_clear(&load->deadline);
+}
+
+/* They stand in the order in which they came. The load itself goes on. */
+static void load_is_late(struct loop_timer *timer) {
+        struct files_load *load = container_of(timer, struct files_load, deadline);
+        struct loop *loop = load->cache->loop;
+
+        while (!list_is_empty(&load->waiting)) {
+                struct files_exchange *s =
+                        container_of(load->waiting.next, struct files_exchange, waiting);
+
+                if (s->wait_until_usec > loop_now_usec(loop)) {
+                        loop_timer_set(loop, timer, s->wait_until_usec);
+                        return;
+                }
+                load_leave(s);
+                /* this may bring the next request of its connection, which may join */
+                files_refuse(exchange_of(s), 503);
+        }
 }
 
 static struct files_load *load_new(struct files_cache *cache, const struct miss *m,
@@ -302,6 +337,7 @@ static struct files_load *load_new(struct files_cache *cache, const struct miss 
                 .cache = cache,
                 .key = { .hash = m->hash, .route = lookup->route },
                 .lookup = *lookup,
+                .deadline.fired = load_is_late,
         };
         list_init(&load->waiting);
         memcpy(load->path, m->path.data, m->path.size + 1);
@@ -324,7 +360,6 @@ static struct files_load *load_new(struct files_cache *cache, const struct miss 
 static void load_start(struct exchange *x, const struct miss *m,
                        const struct files_lookup *lookup) {
         struct files_cache *cache = files_cache_of(x);
-        struct files_exchange *s = files_exchange_of(x);
         struct files_load *load;
 
         load = cache->abandoned < ABANDONED_MAX ? load_new(cache, m, lookup) : NULL;
@@ -332,8 +367,7 @@ static void load_start(struct exchange *x, const struct miss *m,
                 files_refuse(x, 503);
                 return;
         }
-        s->load = load;
-        list_append(&load->waiting, &s->waiting);
+        load_wait_for(load, x);
         files_cache_job_start(cache, &load->job, load_work, load_done);
 }
 

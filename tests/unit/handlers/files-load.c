@@ -300,6 +300,40 @@ static void hanging_file_system_stalls_no_loop(void **state) {
         asked_finish(&hung);
 }
 
+/*
+ * A connection has no deadline while a handler is at work: if a hanging file system could keep it
+ * for ever, it would soon have them all. What was given up is there for the next one all the same.
+ */
+static void nobody_waits_for_ever(void **state) {
+        static struct asked early, late;
+
+        tree_write(&site->tree, "x.txt", TEXT("bytes"));
+        hang();
+        ask_begin(site, &early, "GET", "/x.txt", NULL);
+        site_advance(site, 29 * USEC_PER_SEC);
+        ask_begin(site, &a, "GET", "/x.txt", NULL);
+        assert_false(early.answered);
+        site_advance(site, 2 * USEC_PER_SEC);
+        assert_int_equal(early.x.status, 503);
+        assert_false(a.answered);
+        assert_int_equal(site->worker.files->abandoned, 0);
+        ask_end(&early, 100);
+        site_advance(site, 29 * USEC_PER_SEC);
+        assert_int_equal(a.x.status, 503);
+        assert_int_equal(site->worker.files->abandoned, 1);
+        ask_end(&a, 100);
+        ask_begin(site, &late, "GET", "/x.txt", NULL);
+        assert_int_equal(site->worker.files->abandoned, 0);
+        site_advance(site, 29 * USEC_PER_SEC);
+        assert_false(late.answered);
+        open_gate();
+        ask_end(&late, 100);
+        assert_true(asked_body_is(&late, TEXT("bytes")));
+        assert_int_equal(site->worker.files->abandoned, 0);
+        asked_finish(&early);
+        asked_finish(&late);
+}
+
 /* Clients that ask it and hang up leave work that cannot be stopped: so much, and no more. */
 static void abandoned_loads_are_bounded(void **state) {
         char target[32];
@@ -372,6 +406,7 @@ int main(void) {
                                                 teardown),
                 cmocka_unit_test_setup_teardown(hanging_file_system_stalls_no_loop,
                                                 setup_one_thread, teardown),
+                cmocka_unit_test_setup_teardown(nobody_waits_for_ever, setup_one_thread, teardown),
                 cmocka_unit_test_setup_teardown(abandoned_loads_are_bounded, setup_one_thread,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(route_may_go_while_a_load_runs, setup_one_thread,
