@@ -14,25 +14,34 @@
 enum { SURPLUS_LEAST = 4 }; /* connections more than the other has; fewer are not worth the way */
 #define STUCK_USEC UINT64_C(5000) /* a turn is meant to end after 2 ms (LOOP_TURN_USEC) */
 
-static bool worker_has_time(const struct worker *w, uint64_t now_usec) {
-        uint64_t since;
+static bool worker_has_time(struct worker *w, uint64_t now_usec) {
+        uint64_t since = UINT64_MAX;
 
         if (!atomic_load(&w->started) || atomic_load(&w->ended))
                 return false;
-        since = loop_turning_since_usec(w->loop);
-        return !since || now_usec < since + STUCK_USEC;
+        /* one that leaves frees its loop, and is `closing` before */
+        pthread_mutex_lock(&w->lock);
+        if (!w->closing)
+                since = loop_turning_since_usec(w->loop);
+        pthread_mutex_unlock(&w->lock);
+        return since != UINT64_MAX && (!since || now_usec < since + STUCK_USEC);
 }
 
+/* NULL: none has clearly fewer. */
 static struct worker *worker_with_fewest(struct worker *w) {
-        struct worker *fewest = w;
+        uint64_t ours = counter_read(&w->figures.connections), least = ours;
+        struct worker *fewest = NULL;
 
         for (unsigned i = 0; i < w->all_count; i++) {
                 struct worker *other = &w->all[i];
+                uint64_t theirs = counter_read(&other->figures.connections);
 
-                if (counter_read(&other->figures.connections) <
-                            counter_read(&fewest->figures.connections) &&
-                    worker_has_time(other, loop_now_usec(w->loop)))
-                        fewest = other;
+                /* the lock is last: where there is no surplus nobody takes one */
+                if (theirs + SURPLUS_LEAST > ours || theirs >= least ||
+                    !worker_has_time(other, loop_now_usec(w->loop)))
+                        continue;
+                fewest = other;
+                least = theirs;
         }
         return fewest;
 }
@@ -41,8 +50,7 @@ bool worker_pass_on(struct worker *worker, int fd, const struct sockaddr *addres
         struct worker *to = worker_with_fewest(worker);
         struct worker_command *command;
 
-        if (counter_read(&to->figures.connections) + SURPLUS_LEAST >
-            counter_read(&worker->figures.connections))
+        if (!to)
                 return false;
         command = calloc(1, sizeof(*command));
         if (!command)

@@ -148,9 +148,36 @@ static void connections_spread_over_workers(void **state) {
         }
 }
 
+/*
+ * While all leave, one may have freed its loop already when another still takes a connection: it
+ * must not be looked at any more, though it has not ended yet.
+ */
+static void nothing_is_passed_to_one_that_leaves(void **state) {
+        struct worker workers[2] = {};
+        struct sockaddr_in address = { .sin_family = AF_INET };
+        char reason[LOOP_REASON_BYTES];
+
+        for (unsigned i = 0; i < 2; i++) {
+                workers[i].all = workers;
+                workers[i].all_count = 2;
+                pthread_mutex_init(&workers[i].lock, NULL);
+                atomic_store(&workers[i].started, true);
+        }
+        for (size_t b = 0; loop_backends[b] && !workers[0].loop; b++)
+                if (loop_backend_check(loop_backends[b], reason) == 0)
+                        assert_int_equal(loop_new(loop_backends[b], NULL, &workers[0].loop), 0);
+        assert_non_null(workers[0].loop);
+        counter_set(&workers[0].figures.connections, 100);
+        workers[1].closing = true;
+        assert_false(
+                worker_pass_on(&workers[0], 0, (const struct sockaddr *)&address, sizeof(address)));
+        loop_free(workers[0].loop);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(connections_spread_over_workers),
+                cmocka_unit_test(nothing_is_passed_to_one_that_leaves),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
