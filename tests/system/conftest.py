@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""One booted machine a suite; every test begins with emberd asleep and with its own settings."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+# pylint: disable=wrong-import-position
+from client import Inside  # noqa: E402
+from machine import Machine  # noqa: E402
+
+SUITES = ['trixie', 'bookworm']
+FOLDER = os.environ.get('EMBERD_SYSTEM', '')
+UNITS = ['emberd.socket', 'emberd-tls.socket', 'emberd.service']
+
+
+def pytest_addoption(parser):
+    parser.addoption('--long', action='store_true', help='what takes longer than a few seconds')
+
+
+def pytest_collection_modifyitems(items):
+    # all tests of a machine before the next one boots
+    items.sort(key=lambda item: SUITES.index(item.callspec.params['machine'])
+               if hasattr(item, 'callspec') else -1)
+
+
+def install(m):
+    """What the package will do: the files, the user, the presets."""
+    m.shell('cp -a /share/stage/usr/. /usr/ && cp -a /share/stage/etc/. /etc/')
+    m.run('systemd-sysusers')
+    m.run('systemctl', 'daemon-reload')
+    m.run('systemctl', 'preset', 'emberd.socket', 'emberd-tls.socket')
+
+
+@pytest.fixture(scope='session', params=SUITES)
+def machine(request):
+    assert FOLDER, 'run it as tests/system/run'
+    suite = request.param
+    m = Machine(suite, os.path.join(FOLDER, suite), os.path.join(FOLDER, 'share'),
+                os.path.join(FOLDER, f'{suite}-console.log'))
+    m.start()
+    try:
+        install(m)
+        yield m
+    finally:
+        m.stop()
+
+
+class Emberd:
+    """emberd in a machine, for one test."""
+
+    def __init__(self, machine):
+        self.machine, self.inside = machine, Inside(machine)
+        self.get, self.connect = self.inside.get, self.inside.connect
+        self.since = machine.cursor()
+
+    def sleep(self):
+        """No process, the socket listens."""
+        self.machine.run('systemctl', 'stop', *UNITS)
+        self.machine.run('systemctl', 'reset-failed')
+        self.machine.run('systemctl', 'start', 'emberd.socket')
+
+    def settings(self, text):
+        self.machine.write('/etc/emberd/emberd.conf.d/50-test.conf', text)
+
+    def drop_in(self, text, unit='emberd.service'):
+        self.machine.write(f'/run/systemd/system/{unit}.d/50-test.conf', text)
+        self.machine.run('systemctl', 'daemon-reload')
+
+    def reset(self):
+        self.machine.shell('rm -rf /etc/emberd/emberd.conf.d /etc/emberd/instances '
+                           '/run/systemd/system/emberd*.d')
+        self.machine.run('systemctl', 'daemon-reload')
+
+    def log(self):
+        return self.machine.journal(cursor=self.since)
+
+    def status(self):
+        return self.machine.show('emberd.service', 'StatusText')
+
+    def pid(self):
+        return self.machine.main_pid()
+
+
+@pytest.fixture
+def emberd(machine):
+    e = Emberd(machine)
+    e.sleep()
+    yield e
+    log = e.log()
+    print(f'--- journal of emberd on {machine.suite}\n{log[-6000:]}')
+    e.inside.end()
+    e.reset()

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: MIT
+"""Started by its first visitor, leaving when nobody comes, started again after whatever happened."""
+import time
+
+import pytest
+from client import Load
+
+NO_RING = """[Service]
+SystemCallFilter=~io_uring_setup io_uring_enter io_uring_register
+"""
+
+
+def wait_until(condition, seconds=10.0):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_machine_is_whole(machine):
+    """What systemd says about the units, while nothing was changed, is nothing."""
+    expected = ('Unknown key name', 'Unknown lvalue', 'PollLimit') if machine.version() < 255 else ()
+    said = machine.run('systemd-analyze', 'verify', '--man=no', *(
+        f'/usr/lib/systemd/system/{unit}' for unit in (
+            'emberd.socket', 'emberd-tls.socket', 'emberd.service', 'emberd@80.socket',
+            'emberd@80.service')), check=False)
+    lines = [line for line in said.splitlines()
+             if 'emberd' in line and not any(word in line for word in expected)]
+    assert not lines
+
+
+def test_preset_enables_http_only(machine):
+    """The first visitor on port 80 is what the package is for; port 443 waits for certificates."""
+    assert machine.run('systemctl', 'is-enabled', 'emberd.socket').strip() == 'enabled'
+    assert machine.call('systemctl', 'is-enabled', 'emberd-tls.socket').stdout.strip() == 'disabled'
+
+
+def test_asleep_no_process(emberd):
+    """Nobody has asked: the socket listens and there is no process."""
+    m = emberd.machine
+    assert m.show('emberd.socket', 'SubState') == 'listening'
+    assert m.show('emberd.service', 'ActiveState') == 'inactive'
+    assert emberd.pid() == 0
+    assert m.call('pgrep', '-x', 'emberd').returncode == 1
+    assert ':80 ' in m.run('ss', '-Hltn')
+
+
+def test_first_visitor(emberd):
+    """The first request is answered with the welcome page, by curl as by anybody."""
+    page = emberd.machine.run('curl', '-sS', '--max-time', '10', 'http://127.0.0.1/')
+    assert 'emberd' in page and '</html>' in page
+    m = emberd.machine
+    assert m.show('emberd.service', 'SubState') == 'running'
+    # Type=notify: it is active only because emberd said READY=1
+    assert m.show('emberd.service', 'Type') == 'notify'
+    assert m.run('ps', '-o', 'user=', '-p', str(emberd.pid())).strip() == 'emberd'
+    answer = emberd.get(host='::1')
+    assert answer.status == 200
+
+
+def test_io_uring_in_the_sandbox(emberd):
+    """The unit as shipped leaves emberd its ring."""
+    assert emberd.get().status == 200
+    assert 'io_uring' in emberd.status() and 'not with io_uring' not in emberd.status()
+    time.sleep(1.5)  # the status says how many requests there were
+    emberd.get()
+    assert 'io_uring' in emberd.status()
+
+
+def test_no_io_uring(emberd):
+    """Where it is forbidden, emberd serves with epoll and goes on saying why."""
+    emberd.drop_in(NO_RING)
+    assert emberd.get().status == 200
+    assert 'io_uring_setup' in emberd.status()
+    time.sleep(1.5)
+    emberd.get()
+    assert wait_until(lambda: ' requests' in emberd.status())
+    assert 'epoll' in emberd.status() and 'io_uring_setup' in emberd.status()
+    assert 'not with io_uring: io_uring_setup' in emberd.log()
+
+
+def test_idle_exit(emberd):
+    """Idle for a second it leaves, and the next request starts it again; five times."""
+    emberd.settings('[Server]\nIdleExitSec=1\n')
+    for _ in range(5):
+        assert emberd.get().status == 200
+        assert wait_until(lambda: emberd.pid() == 0, 5)
+        assert emberd.machine.show('emberd.service', 'Result') == 'success'
+        assert emberd.machine.show('emberd.socket', 'SubState') == 'listening'
+
+
+def test_idle_exit_loses_nothing(emberd):
+    """Requests that come just as it leaves are answered."""
+    emberd.settings('[Server]\nIdleExitSec=1\n')
+    with Load(emberd.machine, 1, pause=1.0) as load:
+        time.sleep(20)
+    left = emberd.log().count('idle for')
+    print(f'{load.answered} answered, {left} times left, slowest {load.slowest_ms:.0f} ms')
+    assert not load.failures
+    assert load.answered >= 10 and left >= 3
+
+
+def test_killed_under_load(emberd):
+    """20 deaths in a row: systemd starts it again each time, and the port stays open."""
+    m, killed = emberd.machine, 0
+    emberd.get()
+    with Load(m, 4) as load:
+        for _ in range(20):
+            pid = 0
+            assert wait_until(lambda: m.show('emberd.service', 'SubState') == 'running')
+            pid = emberd.pid()
+            before = load.answered
+            m.run('kill', '-9', str(pid))
+            killed += 1
+            # the next one serves before it is killed too
+            assert wait_until(lambda: load.answered > before + 8)
+    print(f'{load.answered} answered, {len(load.failures)} cut off by {killed} deaths, slowest '
+          f'{load.slowest_ms:.0f} ms')
+    assert killed == 20
+    assert 'ConnectionRefusedError' not in load.failures
+    # only those that were under way when it died
+    assert len(load.failures) <= 4 * killed
+    assert set(load.failures) <= {'ConnectionResetError'}
+    assert m.show('emberd.socket', 'Result') == 'success'
+    assert m.show('emberd.socket', 'ActiveState') == 'active'
+    assert emberd.get().status == 200
+    assert load.slowest_ms < 3000
+
+
+def test_cannot_start(emberd):
+    """Something that always fails to start is tried without haste, and heals by itself."""
+    m = emberd.machine
+    emberd.drop_in('[Service]\nExecStart=\nExecStart=/usr/sbin/emberd --no-such-option\n')
+    socket = emberd.connect()
+    time.sleep(4)
+    socket.close()
+    starts = emberd.log().count('no-such-option')
+    print(f'{starts} lines in 4 s; service {m.show("emberd.service", "SubState")}, socket '
+          f'{m.show("emberd.socket", "SubState")}')
+    assert m.show('emberd.socket', 'ActiveState') == 'active'
+    emberd.reset()
+    assert emberd.get().status == 200
+    assert starts <= 60
+
+
+def test_faulty_while_asleep(emberd):
+    """Faulty settings: the visitor is told 503, the administrator what and where; then it heals."""
+    emberd.settings('[Server]\nKeepAliveSeconds=3\n')
+    answer = emberd.get()
+    assert answer.status == 503
+    assert '50-test.conf:2:' in emberd.status()
+    log = emberd.log()
+    assert '50-test.conf:2:' in log and 'KeepAliveSec' in log
+    assert emberd.machine.show('emberd.socket', 'ActiveState') == 'active'
+    emberd.settings('[Server]\nKeepAliveSec=3\n')
+    assert wait_until(lambda: emberd.pid() == 0, 8), 'leaves after a few idle seconds'
+    assert emberd.get().status == 200
+
+
+def test_faulty_then_reloaded(emberd):
+    """Mended settings need not wait for the next start: a reload will do."""
+    emberd.settings('[Server]\nKeepAliveSeconds=3\n')
+    assert emberd.get().status == 503
+    emberd.settings('[Server]\nKeepAliveSec=3\n')
+    emberd.machine.run('systemctl', 'reload', 'emberd')
+    assert wait_until(lambda: emberd.get().status == 200, 3)
+
+
+def test_reload(emberd):
+    """A good reload succeeds and changes what is served, in the same process."""
+    assert emberd.get().status == 200
+    pid = emberd.pid()
+    emberd.settings('[Site x]\n[Route x /]\nReturn=410 gone\n')
+    emberd.machine.run('systemctl', 'reload', 'emberd')
+    assert wait_until(lambda: emberd.get().status == 410, 3)
+    assert emberd.pid() == pid
+
+
+def test_faulty_reload(emberd):
+    """A faulty one fails, visibly: exit status, and file and line in the journal."""
+    assert emberd.get().status == 200
+    pid = emberd.pid()
+    emberd.settings('[Server]\n\nIdleExitSecs=1\n')
+    done = emberd.machine.call('systemctl', 'reload', 'emberd')
+    assert done.returncode != 0
+    assert '50-test.conf:3:' in emberd.log()
+    assert emberd.get().status == 200
+    assert emberd.pid() == pid
+
+
+def test_stop_drains(emberd):
+    """systemctl stop waits for the answer that is under way."""
+    m = emberd.machine
+    size = 64 << 20
+    m.shell(f'mkdir -p /srv/www && truncate -s {size} /srv/www/big')
+    emberd.settings('[Site x]\nRoot=/srv/www\n')
+    socket = emberd.connect()
+    socket.sendall(b'GET /big HTTP/1.1\r\nHost: x\r\n\r\n')
+    got = len(socket.recv(1000))
+    m.run('systemctl', 'stop', '--no-block', 'emberd.socket', 'emberd.service')
+    assert wait_until(lambda: m.show('emberd.service', 'SubState') == 'stop-sigterm', 5)
+    while piece := socket.recv(1 << 20):
+        got += len(piece)
+    socket.close()
+    assert got > size
+    assert wait_until(lambda: m.show('emberd.service', 'ActiveState') == 'inactive', 5)
+    assert m.show('emberd.service', 'Result') == 'success'
+    with pytest.raises(ConnectionRefusedError):
+        emberd.get()
+
+
+def test_stopping_the_socket_stops_all(emberd):
+    """Who stops the socket does not want to be served on by the process that is left."""
+    emberd.get()
+    emberd.machine.run('systemctl', 'stop', 'emberd.socket')
+    assert emberd.pid() == 0
+
+
+def test_both_sockets(emberd):
+    """HTTPS has a socket of its own for the same service; opened beside it, both are served."""
+    m = emberd.machine
+    m.run('systemctl', 'start', 'emberd-tls.socket')
+    assert emberd.get(port=443).status in (200, 400, 503)
+    assert emberd.get(port=80).status == 200
+    assert m.show('emberd.service', 'NRestarts') == '0'
+    log = emberd.log()
+    assert '(http)' in log and '(https)' in log
+
+
+def test_instance(emberd):
+    """A site with a socket and settings of its own: emberd@8080.socket, instances/8080.conf."""
+    m = emberd.machine
+    m.write('/etc/emberd/instances/8080.conf', '[Site x]\n[Route x /]\nReturn=200 eight\n')
+    try:
+        m.run('systemctl', 'start', 'emberd@8080.socket', 'emberd@127.0.0.1:8081.socket')
+        assert m.main_pid('emberd@8080.service') == 0
+        assert b'eight' in emberd.get(port=8080).body
+        # its settings do not exist: the visitor is told so as with faulty ones
+        assert emberd.get(port=8081).status == 503
+        assert emberd.pid() == 0
+    finally:
+        m.run('systemctl', 'stop', 'emberd@8080.socket', 'emberd@127.0.0.1:8081.socket',
+              'emberd@8080.service', 'emberd@127.0.0.1:8081.service')
+
+
+def test_watchdog(emberd, request):
+    """Idle for longer than two of its intervals, the watchdog is content."""
+    if not request.config.getoption('--long'):
+        pytest.skip('takes 70 s: --long')
+    emberd.get()
+    pid = emberd.pid()
+    time.sleep(70)
+    assert emberd.pid() == pid
