@@ -128,8 +128,10 @@ uint64_t supervisor_status_step(struct supervisor *s, uint64_t now_usec) {
                 return USEC_INFINITY;
         }
         s->status_requests = requests;
-        (void)notify_send("STATUS=%s%" PRIu64 " requests, %" PRIu64 " connections, %s, %u worker%s",
+        (void)notify_send("STATUS=%s%" PRIu64 " requests, %" PRIu64 " connections, %s, %u "
+                          "worker%s%s%s",
                           s->status_note, requests, connections, loop_backend_title(s->backend),
-                          s->worker_count, s->worker_count == 1 ? "" : "s");
+                          s->worker_count, s->worker_count == 1 ? "" : "s",
+                          s->backend_reason[0] ? "; not with io_uring: " : "", s->backend_reason);
         return s->status_next_usec;
 }
