@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Started by its first visitor, leaving when nobody comes, started again after whatever happened."""
+"""Started by its first visitor, leaving when idle, started again whatever happened to it."""
 import time
 
 import pytest
@@ -21,20 +21,20 @@ def wait_until(condition, seconds=10.0):
 
 def test_machine_is_whole(machine):
     """What systemd says about the units, while nothing was changed, is nothing."""
-    expected = ('Unknown key name', 'Unknown lvalue', 'PollLimit') if machine.version() < 255 else ()
+    new_keys = ['PollLimit'] if machine.version() < 255 else []
     said = machine.run('systemd-analyze', 'verify', '--man=no', *(
         f'/usr/lib/systemd/system/{unit}' for unit in (
             'emberd.socket', 'emberd-tls.socket', 'emberd.service', 'emberd@80.socket',
             'emberd@80.service')), check=False)
     lines = [line for line in said.splitlines()
-             if 'emberd' in line and not any(word in line for word in expected)]
+             if 'emberd' in line and not any(key in line for key in new_keys)]
     assert not lines
 
 
 def test_preset_enables_http_only(machine):
     """The first visitor on port 80 is what the package is for; port 443 waits for certificates."""
     assert machine.run('systemctl', 'is-enabled', 'emberd.socket').strip() == 'enabled'
-    assert machine.call('systemctl', 'is-enabled', 'emberd-tls.socket').stdout.strip() == 'disabled'
+    assert 'disabled' in machine.call('systemctl', 'is-enabled', 'emberd-tls.socket').stdout
 
 
 def test_asleep_no_process(emberd):
