@@ -140,10 +140,11 @@ void exchange_end(struct exchange *x, int error) {
         x->finished = true;
         if (error)
                 x->error = error;
-        if (s->context->finished)
-                s->context->finished(s, x);
         if (x->started && x->handler->finish)
                 x->handler->finish(x);
+        /* the last: who counts the users of a route may let go of it here */
+        if (s->context->finished)
+                s->context->finished(s, x);
         s->open--;
         exchange_free(x);
 }

@@ -44,9 +44,9 @@ struct http_context {
          */
         void (*route)(struct http_session *s, struct exchange *x);
         /*
-         * An exchange is over; called before its handler's `finish`, for logs and figures. Also
-         * called for what could not be parsed and was refused, which was not routed; see
-         * exchange.h.
+         * An exchange is over; called after its handler's `finish`, for logs and figures: the
+         * answer's `fields` are gone, all else is as it was. Also called for what could not be
+         * parsed and was refused, which was not routed; see exchange.h.
          */
         void (*finished)(struct http_session *s, struct exchange *x);
 };
