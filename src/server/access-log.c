@@ -180,17 +180,11 @@ void access_log_init(struct access_log *log, struct loop *loop, counter *dropped
         log->flush.fired = flush_timer_fired;
 }
 
-/* What is gathered is written here and now. */
-static void log_write_out(struct access_log *log) {
-        if (log->gathering.used)
-                lines_write(log->target, buffer_text(&log->gathering));
-        log->gathering.used = 0;
-}
-
 void access_log_finish(struct access_log *log) {
         assert(!log->writing_to);
         loop_timer_clear(&log->flush);
-        log_write_out(log);
+        if (log->gathering.used)
+                lines_write(log->target, buffer_text(&log->gathering));
         buffer_finish(&log->gathering);
         buffer_finish(&log->writing);
 }
@@ -198,8 +192,6 @@ void access_log_finish(struct access_log *log) {
 void access_log_set_target(struct access_log *log, struct log_target *target) {
         struct log_target *old = log->target;
 
-        if (old)
-                log_write_out(log); /* a reopening is rare, and a moved file gets no later lines */
         log->target = target;
         if (old && log->writing_to != old)
                 held_let_go(&old->held);

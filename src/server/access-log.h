@@ -41,7 +41,10 @@ void access_log_init(struct access_log *log, struct loop *loop, counter *dropped
 /* All lines are written, waiting for the disk if need be. */
 void access_log_finish(struct access_log *log);
 
-/* Later lines go to `target`; those gathered before go where they would have. */
+/*
+ * Lines go to `target` from here on, those gathered and not yet written among them: a file that
+ * was moved away gets no later ones, and nothing is written on the loop's thread.
+ */
 void access_log_set_target(struct access_log *log, struct log_target *target);
 
 static inline bool access_log_is_on(const struct access_log *log) {

@@ -27,14 +27,19 @@ static bool worker_has_time(struct worker *w, uint64_t now_usec) {
         return since != UINT64_MAX && (!since || now_usec < since + STUCK_USEC);
 }
 
+/* Its connections, those that have been passed to it and not taken yet among them. */
+static uint64_t worker_load(struct worker *w) {
+        return counter_read(&w->figures.connections) + atomic_load(&w->incoming);
+}
+
 /* NULL: none has clearly fewer. */
 static struct worker *worker_with_fewest(struct worker *w) {
-        uint64_t ours = counter_read(&w->figures.connections), least = ours;
+        uint64_t ours = worker_load(w), least = ours;
         struct worker *fewest = NULL;
 
         for (unsigned i = 0; i < w->all_count; i++) {
                 struct worker *other = &w->all[i];
-                uint64_t theirs = counter_read(&other->figures.connections);
+                uint64_t theirs = worker_load(other);
 
                 /* the lock is last: where there is no surplus nobody takes one */
                 if (theirs + SURPLUS_LEAST > ours || theirs >= least ||
@@ -59,8 +64,10 @@ bool worker_pass_on(struct worker *worker, int fd, const struct sockaddr *addres
         command->socket.fd = fd;
         command->socket.address_size = MIN(size, (socklen_t)sizeof(command->socket.address));
         memcpy(&command->socket.address, address, command->socket.address_size);
+        atomic_fetch_add(&to->incoming, 1);
         if (worker_send(to, command))
                 return true;
+        atomic_fetch_sub(&to->incoming, 1);
         free(command);
         return false;
 }

@@ -32,8 +32,9 @@ enum {
 #define LINGER_USEC    (2 * USEC_PER_SEC)
 #define LAST_WORD_USEC USEC_PER_SEC /* for a 408 to be taken */
 /* For a request that is on its way when a drain begins: on a new connection one surely is. */
-#define DRAIN_FRESH_USEC USEC_PER_SEC
-#define DRAIN_IDLE_USEC  (100 * USEC_PER_MSEC)
+#define DRAIN_FRESH_USEC  USEC_PER_SEC
+#define DRAIN_LINGER_USEC (500 * USEC_PER_MSEC) /* a long way there and back */
+#define DRAIN_IDLE_USEC   (100 * USEC_PER_MSEC)
 
 /* What is being sent. */
 struct conn_output {
@@ -236,7 +237,7 @@ static void conn_linger(struct conn *c) {
                 conn_close(c, 0);
                 return;
         }
-        conn_set_deadline(c, LINGER_USEC);
+        conn_set_deadline(c, c->set->draining ? DRAIN_LINGER_USEC : LINGER_USEC);
         if (loop_op_is_idle(&c->receive))
                 loop_recv(&c->socket, &c->receive, conn_receive_done);
 }

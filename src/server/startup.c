@@ -26,7 +26,7 @@
  */
 
 enum {
-        POOL_THREADS_MAX = 4,      /* for what may block; a guess */
+        POOL_THREADS_MAX = 16,      /* for what may block; a guess */
         FILES_RESERVED = 64,       /* descriptors that are neither connections nor cached files */
         FILES_CACHED_MAX = 512,    /* descriptors that a worker's cache of files may hold */
         FILES_UNLIMITED = 1 << 20, /* "no limit" of open files: enough for anybody */

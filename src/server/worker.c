@@ -19,6 +19,7 @@
  * supervisor's commands arrive as messages of the loop, one after the other, in order.
  */
 
+#define TROUBLE_TOLD_USEC (10 * USEC_PER_SEC) /* a warning of scarce descriptors, no oftener */
 enum { FILES_CACHE_BYTES_MAX = 16 * 1024 * 1024 }; /* bodies held in memory by one worker */
 
 /* Listeners taken together; freed when the loop has let go of the last. */
@@ -129,13 +130,20 @@ static void worker_accepted(struct loop_listener *l, int fd, const struct sockad
 
 static void worker_accept_trouble(struct loop_listener *l, int error) {
         struct worker *w = worker_of_listener(l);
+        uint64_t now = loop_now_usec(w->loop);
+        bool evicted;
 
-        if (error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM)
-                log_warning("cannot accept connections for a moment: %s%s", strerror(-error),
-                            conn_set_evict(&w->conns) ? "; the longest idle one was ended" : "");
-        else
+        if (error != -EMFILE && error != -ENFILE && error != -ENOBUFS && error != -ENOMEM) {
                 log_error("a listening socket is broken: %s; restart emberd to open it again",
                           strerror(-error));
+                return;
+        }
+        evicted = conn_set_evict(&w->conns);
+        if (now < w->trouble_told_usec + TROUBLE_TOLD_USEC && w->trouble_told_usec)
+                return; /* it is tried ten times a second, which nobody wants to read */
+        w->trouble_told_usec = now;
+        log_warning("cannot accept connections for a moment: %s%s", strerror(-error),
+                    evicted ? "; the longest idle one was ended" : "");
 }
 
 static void worker_leave_if_done(struct worker *w) {
@@ -239,6 +247,8 @@ static void worker_do(struct worker *w, const struct worker_command *command) {
         case WORKER_TAKE_SNAPSHOT: worker_take_snapshot(w, command->snapshot); break;
         case WORKER_TAKE_LISTENERS: worker_take_listeners(w, command->listeners); break;
         case WORKER_TAKE_SOCKET:
+                if (!command->sequence)
+                        atomic_fetch_sub(&w->incoming, 1);
                 if (conn_accept(&w->conns, command->socket.fd,
                                 (const struct sockaddr *)&command->socket.address,
                                 command->socket.address_size) < 0)

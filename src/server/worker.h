@@ -38,10 +38,11 @@ struct worker_figures {
 struct worker {
         unsigned index;
         pthread_t thread;
-        pthread_mutex_t lock; /* of `closing`, for commands that cross its end */
-        bool closing;         /* takes no more commands */
-        bool thread_started;  /* the supervisor's */
-        struct loop *loop;    /* made by the thread; read by others after `started` is posted */
+        pthread_mutex_t lock;      /* of `closing`, for commands that cross its end */
+        bool closing;              /* takes no more commands */
+        _Atomic unsigned incoming; /* sockets that other workers passed on, not taken yet */
+        bool thread_started;       /* the supervisor's */
+        struct loop *loop; /* made by the thread; read by others after `started` is posted */
         const struct loop_backend *backend;
         struct loop_options options;
         int result; /* why the thread ended: 0 or -errno; read after joining */
@@ -54,7 +55,8 @@ struct worker {
         struct worker_listeners *listeners; /* accepting from these; NULL: none */
         unsigned listening;                 /* groups of listeners that the loop still knows */
         bool draining, paused;
-        struct worker *all; /* the workers of this process, itself among them */
+        uint64_t trouble_told_usec; /* when a lack of descriptors was last logged */
+        struct worker *all;         /* the workers of this process, itself among them */
         unsigned all_count;
 
         struct worker_figures figures;

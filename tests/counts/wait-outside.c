@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded where valgrind counts instructions of io_uring. valgrind lets no other thread run while
- * one waits in io_uring_enter(2), so the waiting is done here, a millisecond at a time, and the call
- * itself only submits and reaps. One ring a process at a time, as with one worker.
+ * one waits in io_uring_enter(2), so the waiting is done here, a millisecond at a time, and the
+ * call itself only submits and reaps. One ring a process at a time, as with one worker.
  */
 #include <dlfcn.h>
 #include <errno.h>
