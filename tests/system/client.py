@@ -72,14 +72,52 @@ class Inside:
         self.calls.put(None)
 
 
-class Load:
-    """Some clients that connect anew for each request, one after the other, until ended."""
+class Kept:
+    """One kept-alive connection, made anew when it was lost (which is counted)."""
 
-    def __init__(self, machine, clients, pause=0.01):
+    def __init__(self):
+        self.socket = None
+
+    def get(self):
+        begun = time.monotonic()
+        if not self.socket:
+            self.socket = socket.create_connection(('127.0.0.1', 80), ANSWER_SECONDS)
+        try:
+            self.socket.sendall(request_text('/', close=False))
+            data = self.socket.recv(65536)
+            first = time.monotonic()
+            if not data:
+                raise ConnectionResetError('closed instead of an answer')
+            head, _, body = data.partition(b'\r\n\r\n')
+            length = int(head.lower().split(b'content-length:')[1].split(b'\r')[0])
+            while len(body) < length:
+                piece = self.socket.recv(65536)
+                if not piece:
+                    raise ConnectionResetError(f'{len(body)} bytes, not {length}')
+                body += piece
+            if b'connection: close' in head.lower():
+                self.end()
+        except OSError:
+            self.end()
+            raise
+        return Answer(int(head.split()[1]), '', body, (first - begun) * 1000)
+
+    def end(self):
+        self.socket.close()
+        self.socket = None
+
+
+class Load:
+    """
+    Some clients that ask one thing after the other until ended; each connects anew for each
+    request, or keeps its connection.
+    """
+
+    def __init__(self, machine, clients, pause=0.01, kept=False):
         self.answered, self.slowest_ms = 0, 0.0
         self.failures = []  # (when it ended, what)
         self._ending, self._lock = threading.Event(), threading.Lock()
-        self._pause = pause
+        self._pause, self._kept = pause, kept
         self._threads = [threading.Thread(target=self._run, args=(machine,), daemon=True)
                          for _ in range(clients)]
 
@@ -95,9 +133,10 @@ class Load:
 
     def _run(self, machine):
         machine.enter_network()
+        ask = Kept().get if self._kept else get
         while not self._ending.wait(self._pause):
             try:
-                answer = get()
+                answer = ask()
                 with self._lock:
                     self.answered += 1
                     self.slowest_ms = max(self.slowest_ms, answer.first_byte_ms)

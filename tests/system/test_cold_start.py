@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""How long the first visitor waits, beside programs that do nothing else."""
+import statistics
+
+import pytest
+from weighing import UNIT, Weighed, measure, no_sandbox
+
+
+def test_first_byte(machine, request):
+    """emberd is at most 5 ms above a minimal program in its unit, at most 3 times one in none."""
+    if not request.config.getoption('--long'):
+        pytest.skip('takes a minute, and wants a quiet machine: --long')
+    text = machine.run('cat', UNIT)
+    machine.run('cp', '/share/bare', '/usr/sbin/bare')
+    emberd, bare, naked = chosen = [
+        Weighed(machine, 0, 'emberd', text, '/usr/sbin/emberd'),
+        Weighed(machine, 1, 'a minimal program in the same unit', text),
+        Weighed(machine, 2, 'a minimal program without a sandbox', no_sandbox(text)),
+    ]
+    machine.run('systemctl', 'daemon-reload')
+    machine.run('systemctl', 'start', *(w.unit + '.socket' for w in chosen))
+    try:
+        measure(machine, chosen, 100)
+    finally:
+        machine.run('systemctl', 'stop', *(w.unit + '.socket' for w in chosen))
+    median = [statistics.median(w.times) for w in chosen]
+    for weighed, value in zip(chosen, median):
+        print(f'{weighed.name} on {machine.suite}: {value:.1f} ms, least {min(weighed.times):.1f}')
+    print(f'{median[0] - median[1]:.1f} ms above {bare.name}, {median[0] / median[2]:.2f} times '
+          f'{naked.name}')
+    assert len(emberd.times) == 100
+    assert median[0] - median[1] <= 5
+    assert median[0] <= 3 * median[2]
