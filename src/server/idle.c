@@ -23,6 +23,12 @@
 
 #define FAULTY_IDLE_USEC \
         (3 * USEC_PER_SEC) /* with settings that cannot be used (DESIGN: a few seconds) */
+/*
+ * Who asks every second whether the site is up again must not be what keeps it down: the settings
+ * are read when emberd is started, so it leaves after this even when it is visited. The next
+ * visitor starts it again; nobody is lost, as at any stop. A guess: each start logs the faults.
+ */
+#define FAULTY_STAY_USEC (10 * USEC_PER_SEC)
 
 static uint64_t idle_limit_usec(const struct supervisor *s) {
         if (!s->sockets_were_passed)
@@ -71,7 +77,20 @@ static void idle_decide(struct supervisor *s, uint64_t now_usec) {
         supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_RESUME });
 }
 
-uint64_t supervisor_idle_step(struct supervisor *s, uint64_t now_usec) {
+/* When to leave although there are visitors; USEC_INFINITY: not for that. */
+static uint64_t faulty_step(struct supervisor *s, uint64_t now_usec) {
+        if (!s->settings_are_faulty || !s->sockets_were_passed || s->state == SUPERVISOR_DRAINING)
+                return USEC_INFINITY;
+        if (!s->faulty_until_usec)
+                s->faulty_until_usec = now_usec + FAULTY_STAY_USEC;
+        if (now_usec < s->faulty_until_usec)
+                return s->faulty_until_usec;
+        log_info("leaving, so that the settings are read again at the next start");
+        supervisor_drain(s);
+        return USEC_INFINITY;
+}
+
+static uint64_t leave_when_idle(struct supervisor *s, uint64_t now_usec) {
         uint64_t limit = idle_limit_usec(s), due;
 
         if (s->state == SUPERVISOR_PAUSING && supervisor_all_did(s, s->pause_sequence))
@@ -91,6 +110,12 @@ uint64_t supervisor_idle_step(struct supervisor *s, uint64_t now_usec) {
         }
         s->pause_sequence = s->sequence;
         return USEC_INFINITY;
+}
+
+uint64_t supervisor_idle_step(struct supervisor *s, uint64_t now_usec) {
+        uint64_t next = faulty_step(s, now_usec);
+
+        return MIN(next, leave_when_idle(s, now_usec));
 }
 
 uint64_t supervisor_watchdog_step(struct supervisor *s, uint64_t now_usec) {

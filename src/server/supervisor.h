@@ -43,7 +43,8 @@ struct supervisor {
         struct log_target *log;
         struct held *old_snapshots, *old_listeners, *old_logs; /* replaced, and not yet let go of */
         bool sockets_were_passed;                              /* by systemd */
-        bool settings_are_faulty; /* answers 503, leaves after a few idle seconds */
+        bool settings_are_faulty;                              /* answers 503, leaves soon */
+        uint64_t faulty_until_usec;                            /* to leave by then, whoever comes */
 
         const struct loop_backend *backend;
         char backend_reason

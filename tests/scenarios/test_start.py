@@ -5,6 +5,7 @@ import pwd
 import re
 import resource
 import socket
+import time
 
 import pytest
 
@@ -432,6 +433,24 @@ def test_faulty_settings_leave_when_idle(emberd):
     with Client(one.connect()) as client:
         assert client.request('/', fields='Connection: close').status == 503
     assert one.wait(30) == 0
+
+
+@once
+def test_faulty_settings_leave_although_visited(emberd):
+    """
+    The settings are read at the start, so somebody who asks every second must not keep the old
+    process, and with it the fault, for ever: it leaves after ten seconds, and starts anew.
+    """
+    passed = emberd.new_passed()
+    passed.tcp()
+    begun = time.monotonic()
+    one = emberd(settings='[Site a]\nRoott=/nowhere\n', passed=passed)
+    while time.monotonic() < begun + 9:
+        with Client(one.connect()) as client:
+            assert client.request('/', fields='Connection: close').status == 503
+        time.sleep(0.5)
+    assert one.wait(2.5) == 0  # three idle seconds are not over yet
+    assert 'read again' in one.stderr
 
 
 @once
