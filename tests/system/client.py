@@ -114,7 +114,7 @@ class Load:
     """
 
     def __init__(self, machine, clients, pause=0.01, kept=False):
-        self.answered, self.slowest_ms = 0, 0.0
+        self.answered, self.slowest_ms, self.latest = 0, 0.0, 0
         self.failures = []  # (when it ended, what)
         self._ending, self._lock = threading.Event(), threading.Lock()
         self._pause, self._kept = pause, kept
@@ -139,6 +139,7 @@ class Load:
                 answer = ask()
                 with self._lock:
                     self.answered += 1
+                    self.latest = answer.status
                     self.slowest_ms = max(self.slowest_ms, answer.first_byte_ms)
                     if answer.status != 200:
                         self.failures.append(f'{answer.status}')

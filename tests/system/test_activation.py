@@ -124,6 +124,16 @@ def test_faulty_while_asleep(emberd):
     assert emberd.get().status == 200
 
 
+def test_faulty_heals_although_visited(emberd):
+    """Who asks again and again is answered again soon after the settings are mended."""
+    emberd.settings('[Server]\nKeepAliveSeconds=3\n')
+    assert emberd.get().status == 503
+    emberd.settings('[Server]\nKeepAliveSec=3\n')
+    with Load(emberd.machine, 2, pause=0.2) as load:
+        assert wait_until(lambda: load.answered > 20 and load.latest == 200, 15)
+    assert set(load.failures) == {'503'}  # told so, and never cut off
+
+
 def test_faulty_then_reloaded(emberd):
     """Mended settings need not wait for the next start: a reload will do."""
     emberd.settings('[Server]\nKeepAliveSeconds=3\n')
