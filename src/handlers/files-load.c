@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -67,10 +69,19 @@ static bool is_near(const struct timespec *t, uint64_t real_usec) {
 
 /* ---- the body ---- */
 
+/* tmpfs is its own page cache, and does not know RWF_NOWAIT. */
+static bool is_in_memory(int fd) {
+        struct statfs fs;
+
+        return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 static int read_at_once(int fd, char *data, size_t bytes) {
         struct iovec iov = { data, bytes };
         ssize_t n = bytes ? preadv2(fd, &iov, 1, 0, RWF_NOWAIT) : 0;
 
+        if (n < 0 && errno == EOPNOTSUPP && is_in_memory(fd))
+                n = pread(fd, data, bytes, 0);
         /*
          * not in the page cache, or the file system cannot tell, or it shrank: the pool finds out
          */
