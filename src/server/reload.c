@@ -18,17 +18,14 @@
  * lists until the last worker has reported.
  */
 
-/* Log each fault, a line each; the first one also becomes the status. */
-static void faults_tell(struct supervisor *s, struct buffer *faults) {
+void supervisor_tell_faults(struct supervisor *s, const struct buffer *faults) {
         struct text rest = buffer_text(faults), line;
-        bool first = true;
 
         while (text_next_word(&rest, "\n", &line)) {
                 log_error("%.*s", TEXT_ARGS(line));
-                if (first)
+                if (!s->status_note[0])
                         snprintf(s->status_note, sizeof(s->status_note), "Faulty settings: %.*s; ",
                                  TEXT_ARGS(line));
-                first = false;
         }
 }
 
@@ -39,7 +36,7 @@ static int settings_load_and_tell(struct supervisor *s, const struct settings_so
         int r = settings_load(sources, &faults, ret);
 
         if (r == -EBADMSG)
-                faults_tell(s, &faults);
+                supervisor_tell_faults(s, &faults);
         else if (r < 0)
                 log_error("cannot read the settings: %s", strerror(-r));
         else if (faults.used)
@@ -105,14 +102,14 @@ static int reload_build(struct supervisor *s, struct reloaded *new) {
                 return r;
         r = snapshot_new(new->settings, s->worker_count, &faults, &new->snapshot);
         if (r < 0) {
-                faults_tell(s, &faults);
+                supervisor_tell_faults(s, &faults);
                 return r;
         }
         r = log_target_new(new->settings, log_is_journal(), &new->log);
         if (r < 0) {
                 buffer_printf(&faults, "AccessLog=%s cannot be opened: %s",
                               new->settings->access_log_path, strerror(-r));
-                faults_tell(s, &faults);
+                supervisor_tell_faults(s, &faults);
                 return r;
         }
         if (s->sockets_were_passed)
@@ -120,7 +117,7 @@ static int reload_build(struct supervisor *s, struct reloaded *new) {
         r = listener_set_open(new->settings, s->listeners, reason, &new->listeners);
         if (r < 0) {
                 buffer_printf(&faults, "%s", reason);
-                faults_tell(s, &faults);
+                supervisor_tell_faults(s, &faults);
         }
         return r;
 }

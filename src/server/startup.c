@@ -120,14 +120,6 @@ static int open_listeners(struct supervisor *s) {
         return 0;
 }
 
-/* The first fault becomes the status. */
-static void tell_fault(struct supervisor *s, struct text fault) {
-        log_error("%.*s", TEXT_ARGS(fault));
-        if (!s->status_note[0])
-                snprintf(s->status_note, sizeof(s->status_note), "Faulty settings: %.*s; ",
-                         TEXT_ARGS(fault));
-}
-
 static int open_log(struct supervisor *s) {
         static const struct settings none = { .access_log = ACCESS_LOG_AUTO };
         _cleanup_(buffer_finish)
@@ -139,7 +131,7 @@ static int open_log(struct supervisor *s) {
         buffer_printf(&fault,
                       "AccessLog=%s cannot be opened: %s; name a file that emberd may write",
                       s->settings->access_log_path, strerror(-r));
-        tell_fault(s, buffer_text(&fault));
+        supervisor_tell_faults(s, &fault);
         if (!s->sockets_were_passed)
                 return EXIT_SETTINGS;
         s->settings_are_faulty = true;
@@ -179,10 +171,7 @@ static int make_snapshot(struct supervisor *s) {
         if (r == 0)
                 return 0;
         if (!s->settings_are_faulty) {
-                struct text rest = buffer_text(&faults), line;
-
-                while (text_next_word(&rest, "\n", &line))
-                        tell_fault(s, line);
+                supervisor_tell_faults(s, &faults);
                 if (!s->sockets_were_passed)
                         return EXIT_SETTINGS;
                 s->settings_are_faulty = true;

@@ -89,6 +89,8 @@ void supervisor_reopen_log(struct supervisor *s);
 void supervisor_let_go(struct supervisor *s); /* free what no worker holds any more */
 /* Read the settings, with the welcome page where they name no site. Faults are logged. -errno. */
 int supervisor_load_settings(struct supervisor *s, struct settings **ret);
+/* Log each fault, a line each; the first one becomes the status. */
+void supervisor_tell_faults(struct supervisor *s, const struct buffer *faults);
 
 /* idle.c: each gives when it wants to be called again (monotonic), USEC_INFINITY for never. */
 uint64_t supervisor_idle_step(struct supervisor *s, uint64_t now_usec);
