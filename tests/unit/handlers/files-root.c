@@ -19,7 +19,7 @@
 #include "handlers/files-open.h"
 
 static struct asked a;
-static char root_path[128];
+static char root_path[600];
 
 /* The root is "current", a link to a folder, as deployments switch it. */
 static struct site *open_site(void) {

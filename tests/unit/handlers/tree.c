@@ -15,7 +15,7 @@
 void tree_make(struct tree *t) {
         const char *folder = getenv("TMPDIR") ?: "/tmp";
 
-        assert(snprintf(t->path, sizeof(t->path), "%.40s/tree-XXXXXX", folder) > 0);
+        assert(snprintf(t->path, sizeof(t->path), "%.400s/tree-XXXXXX", folder) > 0);
         assert(mkdtemp(t->path));
         t->fd = open(t->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert(t->fd >= 0);

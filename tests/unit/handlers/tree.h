@@ -7,7 +7,7 @@
 
 /* A folder of a test's own. All paths are relative to it; what goes wrong in here ends the test. */
 struct tree {
-        char path[64];
+        char path[512];
         int fd; /* O_RDONLY | O_DIRECTORY */
 };
 
