@@ -343,10 +343,6 @@ struct loop_counters *loop_counters(struct loop *loop) {
         return &loop->counters;
 }
 
-const char *loop_backend_name(const struct loop *loop) {
-        return loop->backend->name;
-}
-
 /* ---- its life ---- */
 
 int loop_new(const struct loop_backend *backend, const struct loop_options *options,

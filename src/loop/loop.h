@@ -139,7 +139,6 @@ int loop_turn(struct loop *loop, uint64_t deadline_usec);
 uint64_t loop_now_usec(const struct loop *loop); /* monotonic, read once a turn */
 const uint64_t *loop_clock(const struct loop *loop);   /* where loop_now_usec() reads */
 struct loop_counters *loop_counters(struct loop *loop);
-const char *loop_backend_name(const struct loop *loop);
 
 /*
  * Since when the turn under way runs (monotonic), 0 while the loop waits. Any thread may ask, to

@@ -23,6 +23,12 @@ static inline void held_push(struct held **list, struct held *h) {
         *list = h;
 }
 
+/* The workers are gone, and with them what they held. */
+static inline void held_by_none(struct held *list) {
+        for (; list; list = list->next)
+                atomic_store(&list->by, 0);
+}
+
 /* Take one that nobody holds any more off the list; NULL: there is none. */
 static inline void *held_take_free(struct held **list) {
         for (struct held **at = list; *at; at = &(*at)->next)

@@ -126,11 +126,11 @@ uint64_t supervisor_watchdog_step(struct supervisor *s, uint64_t now_usec) {
         /*
          * fed for the last round only if every loop has turned since; else it starves, as it should
          */
-        if (supervisor_all_did(s, s->watchdog_sequence))
+        if (supervisor_all_did(s, s->watchdog_sequence)) {
                 (void)notify_send("WATCHDOG=1");
-        if (supervisor_all_did(s, s->watchdog_sequence) &&
-            supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_PING }))
-                s->watchdog_sequence = s->sequence;
+                if (supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_PING }))
+                        s->watchdog_sequence = s->sequence;
+        }
         s->watchdog_next_usec = now_usec + s->watchdog_usec / 3;
         return s->watchdog_next_usec;
 }

@@ -351,14 +351,13 @@ static void tell_ready(struct supervisor *s) {
 
 int supervisor_open(struct supervisor *s) {
         uint64_t files_max = privileges_raise_files();
-        int status = 0;
+        int status;
 
         if (signals_open(s) < 0 || offload_pool_new(POOL_THREADS_MAX, &s->pool) < 0) {
                 log_error("cannot start: %s", strerror(errno));
                 return EXIT_SYSTEM;
         }
-        if (!status)
-                status = take_passed_sockets(s);
+        status = take_passed_sockets(s);
         if (!status)
                 status = load_settings(s);
         if (!status)
@@ -387,12 +386,10 @@ void supervisor_close(struct supervisor *s) {
                 pthread_join(s->workers[i].thread, NULL);
         s->pool = offload_pool_free(s->pool);
         free(s->workers);
-        while (s->old_snapshots)
-                atomic_store(&s->old_snapshots->by, 0), supervisor_let_go(s);
-        while (s->old_listeners)
-                atomic_store(&s->old_listeners->by, 0), supervisor_let_go(s);
-        while (s->old_logs)
-                atomic_store(&s->old_logs->by, 0), supervisor_let_go(s);
+        held_by_none(s->old_snapshots);
+        held_by_none(s->old_listeners);
+        held_by_none(s->old_logs);
+        supervisor_let_go(s);
         snapshot_free(s->snapshot);
         listener_set_free(s->listeners);
         log_target_free(s->log);
