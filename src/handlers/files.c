@@ -64,6 +64,7 @@ struct files_load {
         struct list waiting;        /* of files_exchange; empty: abandoned */
         struct loop_timer deadline; /* set while somebody waits */
         int result;
+        bool again; /* kept files were closed for it, and it began anew */
         char path[]; /* of the request, resolved; NUL-ended */
 };
 
@@ -252,18 +253,31 @@ static void load_tell(struct exchange *x, struct files_entry *e, int result, str
                 files_refuse(x, files_status(result));
 }
 
+/* Without a free descriptor, those that are kept only for speed yield; it begins anew, once. */
+static bool load_again(struct files_load *load) {
+        struct files_cache *cache = load->cache;
+        bool full = load->result == -EMFILE || load->result == -ENFILE;
+
+        if (!full || load->again || cache->orphaned || files_cache_close_files(cache) == 0)
+                return false;
+        load->again = true;
+        return true;
+}
+
 static void load_done(struct loop_job *job) {
         struct files_load *load = container_of(job, struct files_load, job);
         struct files_cache *cache = load->cache;
-        struct files_entry *e =
-                load_entry(cache, load->stale, &load->lookup, load->key.hash, load->result);
+        struct files_entry *e;
 
+        if (load_again(load)) {
+                loop_offload(cache->loop, job, load_work, load_done);
+                return;
+        }
+        e = load_entry(cache, load->stale, &load->lookup, load->key.hash, load->result);
         files_table_remove(&cache->loads, &load->key);
         loop_timer_clear(&load->deadline);
         if (list_is_empty(&load->waiting))
                 cache->abandoned--;
-        if (load->result == -EMFILE || load->result == -ENFILE)
-                files_cache_close_files(cache); /* for the next one */
         while (!list_is_empty(&load->waiting)) {
                 struct files_exchange *s =
                         container_of(load->waiting.next, struct files_exchange, waiting);
