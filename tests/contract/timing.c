@@ -89,6 +89,10 @@ static void timer_is_moved_and_cleared(void **state) {
         assert_int_equal(again.fired, 2);
 }
 
+enum {
+        NO_FILTERS = 77
+}; /* under qemu, which emulates only the processor */
+
 /* Runs in a process of its own, whose epoll_pwait2(2) a filter forbids. */
 static int milliseconds_child(void) {
         struct sock_filter code[] = {
@@ -102,8 +106,9 @@ static int milliseconds_child(void) {
         uint64_t start, turns;
 
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0 ||
-            fixture_loop_new(NULL, &loop) < 0)
+            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
+                return NO_FILTERS;
+        if (fixture_loop_new(NULL, &loop) < 0)
                 return 1;
         start = loop_now_usec(loop);
         while (loop_now_usec(loop) < start + 20500)
@@ -124,6 +129,8 @@ static void wait_in_milliseconds(void **state) {
         if (child == 0)
                 _exit(milliseconds_child());
         assert_int_equal(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTERS)
+                skip();
         assert_int_equal(status, 0);
 }
 
