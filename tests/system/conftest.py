@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """One booted machine a suite; every test begins with emberd asleep and with its own settings."""
 import os
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -10,7 +12,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from client import Inside  # noqa: E402
 from machine import Machine  # noqa: E402
 
-SUITES = ['trixie', 'bookworm']
+SUITES = os.environ.get('EMBERD_SUITES', 'trixie bookworm').split()
 FOLDER = os.environ.get('EMBERD_SYSTEM', '')
 UNITS = ['emberd.socket', 'emberd-tls.socket', 'emberd.service']
 
@@ -20,31 +22,49 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    # all tests of a machine before the next one boots
-    items.sort(key=lambda item: SUITES.index(item.callspec.params['machine'])
+    # all tests of a suite before the next one's
+    items.sort(key=lambda item: next((SUITES.index(value) for value in item.callspec.params.values()
+                                      if value in SUITES), -1)
                if hasattr(item, 'callspec') else -1)
 
 
-def install(m):
-    """What the package will do: the files, the user, the presets."""
-    m.shell('cp -a /share/stage/usr/. /usr/ && cp -a /share/stage/etc/. /etc/')
-    m.run('systemd-sysusers')
-    m.run('systemctl', 'daemon-reload')
-    m.run('systemctl', 'preset', 'emberd.socket', 'emberd-tls.socket')
+def boot(suite, name):
+    assert FOLDER, 'run it as tests/system/run'
+    m = Machine(suite, os.path.join(FOLDER, suite), os.path.join(FOLDER, 'share'),
+                os.path.join(FOLDER, f'{name}-console.log'))
+    m.start()
+    return m
 
 
 @pytest.fixture(scope='session', params=SUITES)
 def machine(request):
-    assert FOLDER, 'run it as tests/system/run'
-    suite = request.param
-    m = Machine(suite, os.path.join(FOLDER, suite), os.path.join(FOLDER, 'share'),
-                os.path.join(FOLDER, f'{suite}-console.log'))
-    m.start()
+    """A machine that all tests share, with the package installed."""
+    m = boot(request.param, request.param)
     try:
-        install(m)
+        m.install()
         yield m
     finally:
         m.stop()
+
+
+@pytest.fixture(params=SUITES)
+def fresh(request):
+    """A machine for one test, in which the package was never installed."""
+    m = boot(request.param, f'{request.param}-fresh')
+    try:
+        yield m
+    finally:
+        m.stop()
+
+
+@pytest.fixture(scope='session')
+def next_package():
+    """Where a machine finds the package as the next version."""
+    made = subprocess.run([os.path.join(os.path.dirname(__file__), 'package'),
+                           os.path.join(FOLDER, 'package-next'), '0.1.0-2'],
+                          check=True, stdout=subprocess.PIPE, text=True)
+    shutil.copy(made.stdout.strip(), os.path.join(FOLDER, 'share', 'emberd-next.deb'))
+    return '/share/emberd-next.deb'
 
 
 class Emberd:

@@ -10,6 +10,7 @@ what depends on cgroups must be started by a unit.
 """
 import ctypes
 import glob
+import itertools
 import os
 import re
 import signal
@@ -29,6 +30,7 @@ PR_SET_PDEATHSIG = 1
 PREFIX = 'emberd-test-'
 
 libc = ctypes.CDLL(None, use_errno=True)
+numbers = itertools.count(1)  # a test may boot a machine beside another one
 
 
 def cgroup_roots():
@@ -58,7 +60,7 @@ def remove_stale_cgroups():
 class Machine:
     def __init__(self, suite, root, share, log):
         self.suite = suite
-        self.name = f'{PREFIX}{suite}-{os.getpid()}'
+        self.name = f'{PREFIX}{suite}-{next(numbers)}-{os.getpid()}'
         self.root, self.share, self.log = root, share, log
         self.process, self.leader = None, None
 
@@ -157,6 +159,17 @@ class Machine:
         with open(f'/proc/{self.leader}/ns/net', 'rb') as net:
             if libc.setns(net.fileno(), CLONE_NEWNET) < 0:
                 raise OSError(ctypes.get_errno(), 'setns')
+
+    # packages
+
+    def apt(self, *arguments, check=True):
+        """What apt-get says; it has no network, what it installs is in /share."""
+        return self.run('env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-y', '-o',
+                        'Dpkg::Use-Pty=0', '--no-install-recommends', *arguments, check=check,
+                        seconds=120)
+
+    def install(self, package='/share/emberd.deb', *options):
+        return self.apt('install', *options, package)
 
     # systemd
 

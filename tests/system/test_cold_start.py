@@ -6,6 +6,7 @@ import pytest
 from weighing import UNIT, Weighed, measure, no_sandbox
 
 
+@pytest.mark.alone
 def test_first_byte(machine, request):
     """emberd is at most 5 ms above a minimal program in its unit, at most 3 times one in none."""
     if not request.config.getoption('--long'):
