@@ -64,7 +64,7 @@ struct files_load {
         struct list waiting;        /* of files_exchange; empty: abandoned */
         struct loop_timer deadline; /* set while somebody waits */
         int result;
-        bool again; /* kept files were closed for it, and it began anew */
+        bool again;  /* kept files were closed for it, and it began anew */
         char path[]; /* of the request, resolved; NUL-ended */
 };
 

@@ -89,9 +89,7 @@ static void timer_is_moved_and_cleared(void **state) {
         assert_int_equal(again.fired, 2);
 }
 
-enum {
-        NO_FILTERS = 77
-}; /* under qemu, which emulates only the processor */
+enum { NO_FILTERS = 77 }; /* under qemu, which emulates only the processor */
 
 /* Runs in a process of its own, whose epoll_pwait2(2) a filter forbids. */
 static int milliseconds_child(void) {

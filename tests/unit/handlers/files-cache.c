@@ -280,6 +280,13 @@ static void kept_files_yield_to_requests(void **state) {
         assert_int_equal(get_numbered(s, 2), 200);
 }
 
+/* Without openat2(2) every lookup is on the pool, and finds there that the descriptors are out. */
+static void kept_files_yield_to_lookups_on_the_pool(void **state) {
+        files_open_allow_openat2(false);
+        kept_files_yield_to_requests(state);
+        files_open_allow_openat2(true);
+}
+
 /* A reload gives each route another identity: nothing of the old one may answer for it. */
 static void routes_do_not_share_entries(void **state) {
         static char *index[] = { "other.html", NULL };
@@ -342,6 +349,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(open_files_are_bounded_and_given_back, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(kept_files_yield_to_requests, setup, teardown),
+                cmocka_unit_test_setup_teardown(kept_files_yield_to_lookups_on_the_pool, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(routes_do_not_share_entries, setup, teardown),
                 cmocka_unit_test_setup_teardown(one_load_serves_all_who_wait, setup_with_threads,
                                                 teardown),
