@@ -54,7 +54,8 @@ static uint64_t last_activity_usec(const struct supervisor *s) {
 /* Everything has stopped accepting. Leave, or go on? */
 static void idle_decide(struct supervisor *s, uint64_t now_usec) {
         struct worker_command socket = { .kind = WORKER_TAKE_SOCKET };
-        bool busy = workers_are_busy(s) || now_usec - last_activity_usec(s) < idle_limit_usec(s);
+        /* the last activity may be after `now_usec`, which was taken before */
+        bool busy = workers_are_busy(s) || now_usec < last_activity_usec(s) + idle_limit_usec(s);
         unsigned next = 0;
         int fd;
 
