@@ -11,22 +11,58 @@
 #include "base/log.h"
 #include "systemd/notify.h"
 
+enum { FAULTS_BYTES_MAX = 64 * 1024 }; /* that are kept; all are logged */
+
 /*
  * A reload builds everything that can fail (settings, roots, listeners, log) beside what is in
  * force, and only then tells the workers, in one go. Whatever was wrong is logged, and nothing has
  * changed. What the workers have let go of is freed here: snapshots, listeners and logs wait in
  * lists until the last worker has reported.
+ *
+ * One is at work at a time, from reading to the last worker's report. Who wants one meanwhile, by
+ * a signal or over the control socket, gets the next, which all of them share: it reads the
+ * settings after each of them asked. Those who wait at the control socket are answered when it is
+ * over.
  */
+
+void supervisor_forget_faults(struct supervisor *s) {
+        buffer_finish(&s->faults);
+        s->status_note[0] = '\0';
+}
+
+static void log_and_keep(struct supervisor *s, enum log_level level, struct text line) {
+        log_write(level, "%.*s", TEXT_ARGS(line));
+        if (s->faults.used < FAULTS_BYTES_MAX)
+                buffer_printf(&s->faults, "%.*s\n", TEXT_ARGS(line));
+}
+
+static void tell_warnings(struct supervisor *s, const struct buffer *warnings) {
+        struct text rest = buffer_text(warnings), line;
+
+        while (text_next_word(&rest, "\n", &line))
+                log_and_keep(s, LOG_LEVEL_WARNING, line);
+}
 
 void supervisor_tell_faults(struct supervisor *s, const struct buffer *faults) {
         struct text rest = buffer_text(faults), line;
 
         while (text_next_word(&rest, "\n", &line)) {
-                log_error("%.*s", TEXT_ARGS(line));
+                log_and_keep(s, LOG_LEVEL_ERROR, line);
                 if (!s->status_note[0])
                         snprintf(s->status_note, sizeof(s->status_note), "Faulty settings: %.*s; ",
                                  TEXT_ARGS(line));
         }
+}
+
+void supervisor_tell_fault(struct supervisor *s, const char *format, ...) {
+        _cleanup_(buffer_finish)
+        struct buffer fault = {};
+        va_list args;
+
+        va_start(args, format);
+        buffer_vprintf(&fault, format, args);
+        va_end(args);
+        supervisor_tell_faults(s, &fault);
 }
 
 static int settings_load_and_tell(struct supervisor *s, const struct settings_sources *sources,
@@ -38,9 +74,9 @@ static int settings_load_and_tell(struct supervisor *s, const struct settings_so
         if (r == -EBADMSG)
                 supervisor_tell_faults(s, &faults);
         else if (r < 0)
-                log_error("cannot read the settings: %s", strerror(-r));
-        else if (faults.used)
-                log_warning("%.*s", TEXT_ARGS(text_trim(buffer_text(&faults))));
+                supervisor_tell_fault(s, "cannot read the settings: %s", strerror(-r));
+        else
+                tell_warnings(s, &faults);
         return r;
 }
 
@@ -54,13 +90,15 @@ int supervisor_load_settings(struct supervisor *s, struct settings **ret) {
                 return r;
         if (settings->site_count == 0 && !s->sockets_were_passed &&
             access(EMBERD_WELCOME_DIR, F_OK) < 0) {
-                log_error("nothing to serve: the settings name no Site; give a DIRECTORY, as in "
-                          "'emberd .', or a [Site NAME] with Root=");
+                supervisor_tell_fault(s, "nothing to serve: the settings name no Site; give a "
+                                         "DIRECTORY, as in 'emberd .', or a [Site NAME] with "
+                                         "Root=");
                 return -EINVAL;
         }
         if (settings->site_count == 0) {
                 /* no site is named: the page that says that emberd works, and how to go on */
                 settings = settings_unref(settings);
+                supervisor_forget_faults(s); /* warnings, which are given once more */
                 sources.directory = EMBERD_WELCOME_DIR;
                 r = settings_load_and_tell(s, &sources, &settings);
                 if (r < 0)
@@ -107,75 +145,120 @@ static int reload_build(struct supervisor *s, struct reloaded *new) {
         }
         r = log_target_new(new->settings, log_is_journal(), &new->log);
         if (r < 0) {
-                buffer_printf(&faults, "AccessLog=%s cannot be opened: %s",
-                              new->settings->access_log_path, strerror(-r));
-                supervisor_tell_faults(s, &faults);
+                supervisor_tell_fault(s, "AccessLog=%s cannot be opened: %s",
+                                      new->settings->access_log_path, strerror(-r));
                 return r;
         }
         if (s->sockets_were_passed)
                 return 0;
         r = listener_set_open(new->settings, s->listeners, reason, &new->listeners);
-        if (r < 0) {
-                buffer_printf(&faults, "%s", reason);
-                supervisor_tell_faults(s, &faults);
-        }
+        if (r < 0)
+                supervisor_tell_fault(s, "%s", reason);
         return r;
 }
 
-static void put_log_in_force(struct supervisor *s, struct log_target *log) {
+/* Each false: a worker was not told, for lack of memory. */
+static bool put_log_in_force(struct supervisor *s, struct log_target *log) {
         log->held.by = s->worker_count;
         held_push(&s->old_logs, &s->log->held);
         s->log = log;
-        supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_TAKE_LOG, .log = log });
+        return supervisor_tell_all(s,
+                                   &(struct worker_command){ .kind = WORKER_TAKE_LOG, .log = log });
 }
 
-static void put_in_force(struct supervisor *s, struct reloaded *new) {
+static bool put_in_force(struct supervisor *s, struct reloaded *new) {
+        bool all_told;
+
         tell_what_needs_restart(s->settings, new->settings);
         settings_unref(s->settings);
         s->settings = take_ptr(new->settings);
         s->settings_are_faulty = false;
-        s->status_note[0] = '\0';
+        s->faulty_until_usec = 0;
 
         held_push(&s->old_snapshots, &s->snapshot->held);
         s->snapshot = take_ptr(new->snapshot);
-        supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_TAKE_SNAPSHOT,
-                                                         .snapshot = s->snapshot });
-        put_log_in_force(s, take_ptr(new->log));
+        all_told = supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_TAKE_SNAPSHOT,
+                                                                    .snapshot = s->snapshot });
+        all_told &= put_log_in_force(s, take_ptr(new->log));
         if (!new->listeners)
-                return;
+                return all_told;
         held_push(&s->old_listeners, &s->listeners->held);
         s->listeners = take_ptr(new->listeners);
         s->listeners->held.by = s->worker_count;
-        supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_TAKE_LISTENERS,
-                                                         .listeners = s->listeners });
+        all_told &= supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_TAKE_LISTENERS,
+                                                                     .listeners = s->listeners });
+        return all_told;
 }
 
-void supervisor_reload(struct supervisor *s) {
+static void answer_reload(struct supervisor *s, uint64_t number, int status, struct text text) {
+        control_answer_waiting(s->control, CONTROL_TOPIC_RELOAD, number, status, text);
+}
+
+static void reload_failed(struct supervisor *s, int error) {
+        _cleanup_(buffer_finish)
+        struct buffer text = {};
+        const char *stays = s->settings_are_faulty
+                                    ? "answering 503 to everything goes on; mend the settings and "
+                                      "reload again"
+                                    : "the settings stay as they were; mend them and reload again";
+
+        if (!s->faults.used)
+                supervisor_tell_fault(s, "cannot take the settings: %s", strerror(-error));
+        log_error("%s", stays);
+        /* systemd hears of it before systemctl does, so that its status is the one to be seen */
+        (void)notify_send("READY=1\nSTATUS=%s%s", s->status_note,
+                          s->settings_are_faulty ? "answering 503"
+                                                 : "the settings before it stay in force");
+        buffer_append_text(&text, buffer_text(&s->faults));
+        buffer_printf(&text, "%s\n", stays);
+        answer_reload(s, s->reload_number, error == -ENOMEM ? EXIT_SYSTEM : EXIT_SETTINGS,
+                      buffer_text(&text));
+}
+
+static void reload_begin(struct supervisor *s) {
         _cleanup_(reloaded_finish)
         struct reloaded new = {};
         int r;
 
+        s->reload_number++;
         (void)notify_reloading(clock_monotonic_usec());
-        s->status_note[0] = '\0';
+        supervisor_forget_faults(s);
         r = reload_build(s, &new);
         if (r < 0) {
-                log_error("the settings stay as they were; mend them and reload again");
-                (void)notify_send("READY=1\nSTATUS=%sthe settings before it stay in force",
-                                  s->status_note);
+                reload_failed(s, r);
                 return;
         }
-        put_in_force(s, &new);
+        s->reload_was_lost = !put_in_force(s, &new);
         s->reloading = true;
         s->reload_sequence = s->sequence;
 }
 
-void supervisor_reload_step(struct supervisor *s) {
-        if (!s->reloading || !supervisor_all_did(s, s->reload_sequence))
-                return;
+static void reload_end(struct supervisor *s) {
         s->reloading = false;
         s->status_requests = UINT64_MAX; /* says the status anew */
         log_info("settings reloaded");
-        (void)notify_send("READY=1\nSTATUS=Settings reloaded");
+        if (s->state != SUPERVISOR_DRAINING) /* STOPPING=1 is the last word */
+                (void)notify_send("READY=1\nSTATUS=Settings reloaded");
+        if (s->reload_was_lost)
+                answer_reload(s, s->reload_number, EXIT_SYSTEM,
+                              TEXT("not in force everywhere: out of memory; reload again"));
+        else
+                answer_reload(s, s->reload_number, 0, buffer_text(&s->faults)); /* warnings */
+}
+
+void supervisor_reload_step(struct supervisor *s) {
+        if (s->reloading && !supervisor_all_did(s, s->reload_sequence))
+                return;
+        if (s->reloading)
+                reload_end(s);
+        if (!s->reload_wanted)
+                return;
+        s->reload_wanted = false;
+        if (s->state != SUPERVISOR_DRAINING)
+                reload_begin(s);
+        else
+                answer_reload(s, UINT64_MAX, CONTROL_UNAVAILABLE,
+                              TEXT("emberd is leaving; the next start reads the settings"));
 }
 
 void supervisor_reopen_log(struct supervisor *s) {

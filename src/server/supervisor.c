@@ -82,10 +82,7 @@ static void supervisor_take_signal(struct supervisor *s) {
                 log_info("told to stop: finishing the requests under way");
                 supervisor_drain(s);
                 break;
-        case SIGHUP:
-                if (s->state != SUPERVISOR_DRAINING)
-                        supervisor_reload(s);
-                break;
+        case SIGHUP: s->reload_wanted = true; break;
         case SIGUSR1: supervisor_reopen_log(s); break;
         }
 }
@@ -111,11 +108,12 @@ static uint64_t supervisor_steps(struct supervisor *s) {
         next = MIN(next, supervisor_idle_step(s, now));
         next = MIN(next, supervisor_watchdog_step(s, now));
         next = MIN(next, supervisor_status_step(s, now));
+        next = MIN(next, control_step(s->control, now));
         return next;
 }
 
 static void supervisor_wait(struct supervisor *s, uint64_t until_usec) {
-        struct pollfd fds[] = {
+        struct pollfd fds[2 + CONTROL_POLL_MAX] = {
                 { .fd = s->signal_fd, .events = POLLIN },
                 { .fd = s->poke_fd, .events = POLLIN },
         };
@@ -124,12 +122,14 @@ static void supervisor_wait(struct supervisor *s, uint64_t until_usec) {
                                     .tv_nsec = (long)(left % USEC_PER_SEC) * 1000 };
         uint64_t pokes;
 
+        control_poll(s->control, fds + 2);
         if (ppoll(fds, ELEMENTS(fds), until_usec == USEC_INFINITY ? NULL : &timeout, NULL) <= 0)
                 return;
         if (fds[1].revents)
                 (void)!read(s->poke_fd, &pokes, sizeof(pokes));
         if (fds[0].revents)
                 supervisor_take_signal(s);
+        control_take(s->control, fds + 2);
 }
 
 static void supervisor_serve(struct supervisor *s) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "control/control.h"
 #include "server/listeners.h"
 #include "server/worker.h"
 
@@ -57,7 +58,13 @@ struct supervisor {
         int signal_fd, poke_fd;
         atomic_bool poke_on_activity;
 
-        bool reloading; /* READY=1 is owed when `reload_sequence` is done */
+        struct control *control; /* NULL: there is no control socket */
+        struct buffer faults;    /* and warnings, of the settings last read; a line each */
+
+        bool reload_wanted;     /* begins when the one at work, if any, is done */
+        bool reloading;         /* one is at work: READY=1 is owed when `reload_sequence` is done */
+        bool reload_was_lost;   /* by a worker: there was no memory to tell it */
+        uint64_t reload_number; /* of those that have begun, the last */
         uint64_t reload_sequence;
         uint64_t pause_sequence;
         uint64_t drain_until_usec;
@@ -71,6 +78,11 @@ struct supervisor {
         char status_note[256];     /* what a reload found wrong; empty if nothing */
 };
 
+/* What those wait for whom the control socket keeps waiting (control.h). */
+enum supervisor_control_topic {
+        CONTROL_TOPIC_RELOAD, /* with the number of a reload */
+};
+
 /* startup.c: everything until the workers serve. An exit status, 0 when serving. */
 int supervisor_open(struct supervisor *s);
 void supervisor_close(struct supervisor *s);
@@ -82,15 +94,19 @@ bool supervisor_tell_all(struct supervisor *s, const struct worker_command *comm
 bool supervisor_tell(struct supervisor *s, unsigned worker, const struct worker_command *command);
 bool supervisor_all_did(const struct supervisor *s, uint64_t sequence);
 
-/* reload.c */
-void supervisor_reload(struct supervisor *s);
-void supervisor_reload_step(struct supervisor *s); /* is it in force everywhere? */
+/* control-requests.c: listen on the control socket if there is a folder for it. Logs why not. */
+void supervisor_open_control(struct supervisor *s);
+
+/* reload.c: end the reload that is in force everywhere; begin the one that is wanted. */
+void supervisor_reload_step(struct supervisor *s);
 void supervisor_reopen_log(struct supervisor *s);
 void supervisor_let_go(struct supervisor *s); /* free what no worker holds any more */
 /* Read the settings, with the welcome page where they name no site. Faults are logged. -errno. */
 int supervisor_load_settings(struct supervisor *s, struct settings **ret);
-/* Log each fault, a line each; the first one becomes the status. */
+/* Log each fault, a line each, and keep them; the first one becomes the status. */
 void supervisor_tell_faults(struct supervisor *s, const struct buffer *faults);
+void supervisor_tell_fault(struct supervisor *s, const char *format, ...) _printf_(2, 3);
+void supervisor_forget_faults(struct supervisor *s);
 
 /* idle.c: each gives when it wants to be called again (monotonic), USEC_INFINITY for never. */
 uint64_t supervisor_idle_step(struct supervisor *s, uint64_t now_usec);
