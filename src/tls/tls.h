@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "base/module.h"
+#include "base/text.h"
+
+#include <sys/uio.h>
+
+struct buffer;
+
+/*
+ * Ciphertext to plaintext and back. Does no I/O: the connection gives what its socket received and
+ * takes what is to be sent. All that the core knows of TLS is this header; the code is the module
+ * "tls", on OpenSSL.
+ *
+ * Who owns what: a worker has one tls_worker (an OSSL_LIB_CTX of its own: OpenSSL 3.0 collapses on
+ * its locks when threads share one). A snapshot has one tls_server a worker, made of the same
+ * sources. A connection has one tls_stream. But for making them (which the supervisor's thread does
+ * for all) everything belongs to the worker's thread.
+ */
+struct tls_worker;
+struct tls_server;
+
+/* ---- what to serve with ---- */
+
+/*
+ * A certificate with its chain and key, as bytes: they are read once, and every worker makes its own
+ * of them.
+ */
+struct tls_certificate {
+        struct text chain; /* PEM: the certificate, then those that signed it */
+        struct text key;   /* PEM, not encrypted */
+        struct text ocsp;  /* DER: an OCSP response to staple; empty: none */
+        const char *place; /* "FILE:LINE" of the setting, and */
+        const char *path;  /* the file, for messages */
+};
+
+enum tls_client_certificate { TLS_CLIENT_NO, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
+
+/* Names that share certificates: a Site. */
+struct tls_site {
+        const struct tls_certificate *certificates;
+        size_t certificate_count;
+        char **names; /* hosts in lower case, "*.example.org" among them; NULL-ended */
+        enum tls_client_certificate client_certificate;
+        struct text client_ca; /* PEM; empty: none */
+        const char *client_ca_place, *client_ca_path;
+        const void *owner; /* given back as tls_stream.site */
+};
+
+/* TLS 1.2 and 1.3; the numbers are those on the wire (RFC 8446, 4.2.1). */
+enum { TLS_1_2 = 0x0303, TLS_1_3 = 0x0304 };
+
+struct tls_settings {
+        const struct tls_site *sites;
+        size_t site_count;
+        const struct tls_site *fallback; /* for names that no site has, and none; NULL: refused */
+        unsigned min_protocol;           /* TLS_1_2, TLS_1_3 */
+        const char *ciphers;             /* of TLS 1.2, as ciphers(1); NULL: ours */
+        bool http2;                      /* offer "h2" before "http/1.1" by ALPN */
+};
+
+/*
+ * Keys of session tickets, shared by all workers and replaced as time goes by. Index 0 is the one
+ * that new tickets are made with; tickets of the others are still taken, and renewed.
+ */
+enum { TLS_TICKET_KEYS = 3, TLS_TICKET_KEY_BYTES = 80 };
+struct tls_ticket_keys {
+        unsigned char keys[TLS_TICKET_KEYS][TLS_TICKET_KEY_BYTES]; /* name 16, cipher 32, MAC 32 */
+        unsigned count;
+};
+
+/* What a person wants to know of a certificate. */
+enum { TLS_NAMES_BYTES = 256 };
+struct tls_certificate_info {
+        int64_t not_before_sec, not_after_sec; /* of the one in the chain that ends first; Unix */
+        char names[TLS_NAMES_BYTES];           /* "example.org, *.example.org", cut */
+        char key_type[32];                     /* "RSA 2048", "EC P-256", "ED25519" */
+};
+
+/* ---- one connection ---- */
+
+enum tls_state {
+        TLS_HANDSHAKE, /* neither side has sent what counts */
+        TLS_OPEN,
+        TLS_ENDED, /* the peer's close_notify came: nothing more will be read */
+};
+
+/* A number that fits every record, with what OpenSSL puts around it (RFC 8446, 5.2). */
+enum { TLS_RECORD_BYTES = 16384, TLS_OUTPUT_PARTS_MAX = 8 };
+
+/*
+ * The part that the connection looks at, read-only for it. The rest follows in memory.
+ *
+ * A stream that is open and has nothing to send holds as little as can be: no buffer of a record.
+ */
+struct tls_stream {
+        uint8_t state;             /* enum tls_state */
+        bool http2;                /* "h2" was agreed on */
+        bool has_output;           /* output() gives something */
+        bool resumed;              /* by a ticket */
+        const void *site;          /* tls_site.owner that its name chose; NULL in the handshake */
+        struct text client_subject; /* of a verified client certificate (RFC 4514); else empty */
+};
+
+struct tls_module {
+        struct module module;
+
+        /* NULL in `*ret` never comes with 0. Errors: -ENOMEM, -EIO (OpenSSL cannot be used). */
+        int (*worker_new)(struct tls_worker **ret);
+        struct tls_worker *(*worker_free)(struct tls_worker *w); /* no server, no stream is left */
+
+        /* From now on tickets are made and taken by these; copied. */
+        void (*worker_take_keys)(struct tls_worker *w, const struct tls_ticket_keys *keys);
+
+        /* Errors: -EBADMSG, with a line "FILE:LINE: what\n" for each fault in `faults`; -ENOMEM. */
+        int (*server_new)(struct tls_worker *w, const struct tls_settings *settings,
+                          struct buffer *faults, struct tls_server **ret);
+        /* Streams of it live on: they keep what they need. */
+        struct tls_server *(*server_free)(struct tls_server *s);
+
+        /* Errors: -EBADMSG, with what is wrong in `fault`. */
+        int (*inspect)(const struct tls_certificate *certificate, struct buffer *fault,
+                       struct tls_certificate_info *ret);
+
+        /* Errors: -ENOMEM. */
+        int (*stream_new)(struct tls_server *server, struct tls_stream **ret);
+        void (*stream_free)(struct tls_stream *s); /* at any time */
+
+        /*
+         * Ciphertext that came; borrowed for the call, what is not a whole record is kept. Goes on
+         * with the handshake, may leave output. Then read() until it gives 0. Errors: -EPROTO (what
+         * `why` tells; an alert may stand in the output, to be sent before closing), -ENOMEM.
+         */
+        int (*feed)(struct tls_stream *s, struct text ciphertext);
+
+        /*
+         * Decrypted bytes, at most `size`. 0: none for now, or the peer has ended (TLS_ENDED).
+         * Errors: as feed().
+         */
+        ssize_t (*read)(struct tls_stream *s, char *to, size_t size);
+
+        /*
+         * Encrypt the bytes of `iov`, as many as fit the output: gives their number, which is 0 when
+         * it is full. Records hold as much as they can; the parts of one call share them.
+         * Errors: -ENOMEM, -EIO.
+         */
+        ssize_t (*write)(struct tls_stream *s, const struct iovec *iov, unsigned count);
+
+        /* Say that nothing more will be sent: close_notify is added to the output. */
+        void (*end)(struct tls_stream *s);
+
+        /*
+         * Ciphertext to send, in order; the parts stay until sent(), also when feed(), write() or
+         * end() add more behind them, which is output of the next call. The number of parts; 0:
+         * none.
+         */
+        unsigned (*output)(struct tls_stream *s, struct iovec parts[static TLS_OUTPUT_PARTS_MAX]);
+        void (*sent)(struct tls_stream *s); /* all of the last output() */
+
+        /* Why the last call failed, for a person; a constant, or overwritten by the next. */
+        const char *(*why)(const struct tls_stream *s);
+};
