@@ -27,7 +27,7 @@
  */
 
 enum {
-        POOL_THREADS_MAX = 16,      /* for what may block; a guess */
+        POOL_THREADS_MAX = 16,     /* for what may block; a guess */
         FILES_RESERVED = 64,       /* descriptors that are neither connections nor cached files */
         FILES_CACHED_MAX = 512,    /* descriptors that a worker's cache of files may hold */
         FILES_UNLIMITED = 1 << 20, /* "no limit" of open files: enough for anybody */
@@ -123,16 +123,14 @@ static int open_listeners(struct supervisor *s) {
 
 static int open_log(struct supervisor *s) {
         static const struct settings none = { .access_log = ACCESS_LOG_AUTO };
-        _cleanup_(buffer_finish)
-        struct buffer fault = {};
         int r = log_target_new(s->settings, log_is_journal(), &s->log);
 
         if (r == 0)
                 return 0;
-        buffer_printf(&fault,
-                      "AccessLog=%s cannot be opened: %s; name a file that emberd may write",
-                      s->settings->access_log_path, strerror(-r));
-        supervisor_tell_faults(s, &fault);
+        supervisor_tell_fault(s,
+                              "AccessLog=%s cannot be opened: %s; name a file that emberd may "
+                              "write",
+                              s->settings->access_log_path, strerror(-r));
         if (!s->sockets_were_passed)
                 return EXIT_SETTINGS;
         s->settings_are_faulty = true;
@@ -385,16 +383,19 @@ int supervisor_open(struct supervisor *s) {
         status = make_snapshot(s);
         if (!status)
                 status = run_workers(s, files_max);
-        if (!status)
-                tell_ready(s);
-        else
+        if (status) {
                 s->worker_count = 0;
-        return status;
+                return status;
+        }
+        supervisor_open_control(s);
+        tell_ready(s);
+        return 0;
 }
 
 void supervisor_close(struct supervisor *s) {
         for (unsigned i = 0; i < s->worker_count; i++)
                 pthread_join(s->workers[i].thread, NULL);
+        s->control = control_close(s->control);
         s->pool = offload_pool_free(s->pool);
         free(s->workers);
         held_by_none(s->old_snapshots);
@@ -405,6 +406,7 @@ void supervisor_close(struct supervisor *s) {
         listener_set_free(s->listeners);
         log_target_free(s->log);
         settings_unref(s->settings);
+        buffer_finish(&s->faults);
         fd_close(s->signal_fd);
         fd_close(s->poke_fd);
 }

@@ -136,6 +136,7 @@ static void supervisor_serve(struct supervisor *s) {
         while (!supervisor_has_ended(s))
                 supervisor_wait(s, supervisor_steps(s));
         supervisor_look_at_workers(s);
+        supervisor_reload_step(s); /* who still waits for one is told */
 }
 
 int supervisor_run(const struct supervisor_start *start) {
