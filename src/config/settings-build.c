@@ -139,11 +139,22 @@ static struct settings_route fixed_route(const struct section *s, enum settings_
         };
 }
 
+/* Never made in a release, whose table has no row for it. */
+static struct settings_route misbehave_route(const struct section *s) {
+        return (struct settings_route){
+                .prefix = s->route->prefix,
+                .handler = HANDLER_MISBEHAVE,
+                .index = draft_no_names,
+                .origin = s->origin,
+        };
+}
+
 /* False: a fault was noted. */
 static bool build_route(struct draft *d, const struct section *site, const struct section *s,
                         struct settings_route *ret) {
         const struct route_values *route = s->route;
-        unsigned said = !!route->root + !!route->redirect.status + !!route->answer.status;
+        unsigned said = !!route->root + !!route->redirect.status + !!route->answer.status +
+                        route->misbehave;
         bool has_index = was_assigned(s, "Index");
 
         if (said > 1) {
@@ -167,6 +178,8 @@ static bool build_route(struct draft *d, const struct section *site, const struc
                 *ret = fixed_route(s, HANDLER_REDIRECT);
         else if (route->answer.status)
                 *ret = fixed_route(s, HANDLER_RETURN);
+        else if (route->misbehave)
+                *ret = misbehave_route(s);
         else
                 *ret = files_route(route->prefix, route->root,
                                    has_index ? route->index : site->site->index,
@@ -246,6 +259,8 @@ int draft_build(struct draft *d, struct settings *settings) {
         int r;
 
         choose_default(d);
+        settings->user_origin = section_assigned(d->server, "User");
+        settings->access_log_origin = section_assigned(d->server, "AccessLog");
         r = build_listeners(d, settings);
         if (r == 0)
                 r = check_hosts(d, &hosts);

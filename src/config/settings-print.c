@@ -147,6 +147,8 @@ static int print_route(struct buffer *to, const struct settings_site *site,
                 values.index = route->index;
         } else if (route->handler == HANDLER_REDIRECT) {
                 values.redirect = (struct fixed_answer){ route->status, route->target };
+        } else if (route->handler == HANDLER_MISBEHAVE) {
+                values.misbehave = true;
         } else {
                 values.answer = (struct fixed_answer){ route->status, route->target };
         }

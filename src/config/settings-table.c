@@ -123,6 +123,11 @@ const struct setting settings_table[] = {
         { SECTION_ROUTE, "Return", SETTING_RETURN, "STATUS [TEXT]",
           0, "", 0, ROUTE(answer),
           "Answer with this status code, and with the text where one is given." },
+#ifdef EMBERD_TEST_BUILD
+        { SECTION_ROUTE, "Misbehave", SETTING_SWITCH, "yes | no",
+          0, "", 0, ROUTE(misbehave),
+          "Do what a client asks for as if emberd had been taken over; in test builds alone." },
+#endif
 };
 /* clang-format on */
 

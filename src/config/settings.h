@@ -25,7 +25,12 @@ enum settings_access_log {
         ACCESS_LOG_FILE,
 };
 
-enum settings_handler { HANDLER_FILES, HANDLER_REDIRECT, HANDLER_RETURN };
+enum settings_handler {
+        HANDLER_FILES,
+        HANDLER_REDIRECT,
+        HANDLER_RETURN,
+        HANDLER_MISBEHAVE, /* test builds only */
+};
 
 struct settings_route {
         char *prefix; /* begins with "/"; a Site's own keys make the route "/" */
@@ -59,10 +64,12 @@ struct settings {
         enum loop_trigger trigger;
         unsigned workers;        /* 0: auto */
         char *user;              /* NULL: none */
+        struct settings_origin user_origin;
         uint64_t idle_exit_usec; /* 0: stay */
         uint64_t drain_usec;
         enum settings_access_log access_log;
         char *access_log_path; /* ACCESS_LOG_FILE */
+        struct settings_origin access_log_origin;
         uint64_t head_bytes_max, body_bytes_max;
         uint64_t head_timeout_usec, body_timeout_usec, keep_alive_usec, send_timeout_usec;
         unsigned connections_max; /* 0: auto */

@@ -5,6 +5,7 @@
 
 #include "handlers/files.h"
 #include "handlers/fixed.h"
+#include "handlers/misbehave.h"
 
 /* One row a handler: a new one adds its row here, and its kind in config/settings.h. */
 struct handler_row {
@@ -18,6 +19,9 @@ static const struct handler_row handler_rows[] = {
         [HANDLER_FILES]    = { &files_handler,    files_route_prepare, files_route_finish },
         [HANDLER_REDIRECT] = { &redirect_handler, fixed_route_prepare, fixed_route_finish },
         [HANDLER_RETURN]   = { &return_handler,   fixed_route_prepare, fixed_route_finish },
+#ifdef EMBERD_TEST_BUILD
+        [HANDLER_MISBEHAVE] = { &misbehave_handler, misbehave_route_prepare },
+#endif
 };
 /* clang-format on */
 
