@@ -15,9 +15,16 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MAKER = ['man/make-settings.c', 'src/config/settings-table.c', 'src/config/values.c',
          'src/base/text.c', 'src/base/buffer.c']
-SECTIONS = ['NAME', 'SYNOPSIS', 'DESCRIPTION', 'OPTIONS', 'SYSTEMD INTEGRATION', 'SIGNALS',
-            'ENVIRONMENT', 'FILES', 'EXIT STATUS', 'EXAMPLES', 'DIAGNOSTICS', 'SEE ALSO',
-            'STANDARDS', 'SECURITY CONSIDERATIONS']
+# of the pages that describe programs: the source with --help, and the sections
+PROGRAMS = {
+    'emberd.8': ('src/server/options.c', [
+        'NAME', 'SYNOPSIS', 'DESCRIPTION', 'OPTIONS', 'SYSTEMD INTEGRATION', 'CONTROL', 'SIGNALS',
+        'ENVIRONMENT', 'FILES', 'EXIT STATUS', 'EXAMPLES', 'DIAGNOSTICS', 'SEE ALSO', 'STANDARDS',
+        'SECURITY CONSIDERATIONS']),
+    'emberctl.1': ('src/ctl/ctl-options.c', [
+        'NAME', 'SYNOPSIS', 'DESCRIPTION', 'OPTIONS', 'ENVIRONMENT', 'FILES', 'EXIT STATUS',
+        'EXAMPLES', 'DIAGNOSTICS', 'SEE ALSO', 'SECURITY CONSIDERATIONS']),
+}
 SECONDS = 60
 
 
@@ -38,7 +45,7 @@ def make_pages(folder: str) -> dict[str, str]:
                *MAKER)
     if done.returncode:
         sys.exit(f'man/make-settings.c does not compile:\n{done.stderr}')
-    made = {'emberd.8': os.path.join(ROOT, 'man/emberd.8')}
+    made = {name: os.path.join(ROOT, 'man', name) for name in PROGRAMS}
     for name in ('emberd.conf.5', 'emberd.conf'):
         done = run(maker, f'man/{name}.in')
         if done.returncode:
@@ -72,21 +79,29 @@ def rendered(path: str) -> str:
     return re.sub('.\b', '', text)  # bold and underlined by overstriking
 
 
-def help_options() -> list[str]:
+def help_options(path: str) -> list[str]:
     """The options that --help names, from the text in the source."""
-    source = read('src/server/options.c')
-    text = re.search(r'char help\[\] =(.*?);\n', source, re.S)
-    assert text, 'no help text in src/server/options.c'
-    words = ''.join(re.findall(r'"((?:[^"\\]|\\.)*)"', text.group(1)))
+    text = re.search(r'char help\[\] =(.*?)";\n', read(path), re.S)
+    assert text, f'no help text in {path}'
+    words = ''.join(re.findall(r'"((?:[^"\\]|\\.)*)"', text.group(1) + '"'))
     lines = [line for line in words.split(r'\n') if re.match(r' +-', line)]
     return [option for line in lines
             for option in re.findall(r'(?:^ +|, )(-\w|--[\w-]+)', line[:24])]
 
 
-def long_options() -> list[str]:
+def long_options(path: str) -> list[str]:
     """The options that getopt_long(3) is told."""
-    return re.findall(r'^\s*\{ "([\w-]+)", (?:required|no)_argument', read('src/server/options.c'),
-                      re.M)
+    return re.findall(r'^\s*\{ "([\w-]+)", (?:required|no)_argument', read(path), re.M)
+
+
+def ctl_verbs() -> list[str]:
+    """What emberctl can ask, and emberd answer."""
+    asked = re.search(r'\} verbs\[\] = \{(.*?)\n\};', read('src/ctl/ctl-options.c'), re.S)
+    known = re.search(r'verbs\[\] = \{(.*?)\n\};', read('src/server/control-requests.c'), re.S)
+    assert asked and known, 'no table of verbs'
+    asked, known = (set(re.findall(r'\{ "(\w+)"', t.group(1))) for t in (asked, known))
+    assert asked == known, f'emberctl asks {asked}, emberd knows {known}'
+    return sorted(asked)
 
 
 def settings() -> list[tuple[str, str]]:
@@ -94,20 +109,29 @@ def settings() -> list[tuple[str, str]]:
     return re.findall(r'\{\s*SECTION_(\w+),\s*"(\w+)"', read('src/config/settings-table.c'))
 
 
-def check_options(page: str):
-    named = help_options()
-    if len(named) < 10:
-        yield f'only {len(named)} options found in --help: tests/man.py reads it wrongly'
-    for option in long_options():
+def check_options(name: str, page: str):
+    path, sections = PROGRAMS[name]
+    named, long = help_options(path), long_options(path)
+    if min(len(named), len(long)) < 4:
+        yield f'only {len(named)} options found in {path}: tests/man.py reads it wrongly'
+    for option in long:
         if f'--{option}' not in named:
-            yield f'--help: does not name --{option}'
+            yield f'{path}: --help does not name --{option}'
     items = '\n'.join(line for line in page.splitlines() if re.match(r' +-', line))
     for option in named:
         if not re.search(rf'(?:^ +|, ){re.escape(option)}(?![\w-])', items, re.M):
-            yield f'emberd.8: has no {option}'
-    for section in SECTIONS:
+            yield f'{name}: has no {option}'
+    for section in sections:
         if not re.search(rf'^{section}$', page, re.M):
-            yield f'emberd.8: has no section {section}'
+            yield f'{name}: has no section {section}'
+
+
+def check_verbs(page: str):
+    for verb in ctl_verbs():
+        if not re.search(rf'^ +{verb}\b', page, re.M):
+            yield f'emberctl.1: has no {verb}'
+        if not re.search(rf'"  {verb} ', read('src/ctl/ctl-options.c')):
+            yield f'emberctl --help: has no {verb}'
 
 
 def check_settings(page: str, example: str):
@@ -131,9 +155,11 @@ def check_settings(page: str, example: str):
 def faults():
     with tempfile.TemporaryDirectory(prefix='emberd-man-') as folder:
         made = make_pages(folder)
-        for name in ('emberd.8', 'emberd.conf.5'):
+        for name in (*PROGRAMS, 'emberd.conf.5'):
             yield from lint(name, made[name])
-        yield from check_options(rendered(made['emberd.8']))
+        for name in PROGRAMS:
+            yield from check_options(name, rendered(made[name]))
+        yield from check_verbs(rendered(made['emberctl.1']))
         yield from check_settings(rendered(made['emberd.conf.5']), read(made['emberd.conf']))
 
 
