@@ -2,6 +2,7 @@
 #include "base/buffer.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "server/check.h"
 #include "server/options.h"
 #include "server/supervisor.h"
 
@@ -63,10 +64,25 @@ static int load(const struct options *o, struct settings **ret) {
 }
 
 static int check(const struct options *o) {
+        _cleanup_(buffer_finish)
+        struct buffer faults = {};
         _cleanup_(settings_unrefp)
         struct settings *settings = NULL;
+        struct check_query query = { .root = "" };
+        unsigned count = 0;
+        int status = load(o, &settings);
 
-        return load(o, &settings);
+        if (status)
+                return status;
+        query.settings = settings;
+        /* with --listen it is started by hand, where no socket is passed */
+        query.settings_file = o->listen_given ? NULL : o->file;
+        if (check_machine(&query, &faults, &count) < 0) {
+                log_error("cannot check the settings: out of memory");
+                return EXIT_SYSTEM;
+        }
+        log_lines(buffer_text(&faults));
+        return count ? EXIT_SETTINGS : 0;
 }
 
 static int print_config(const struct options *o) {
