@@ -7,6 +7,7 @@
 #include "server/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,19 @@ static void log_lines(struct text rest) {
 
         while (text_next_word(&rest, "\n", &line))
                 (void)!dprintf(STDERR_FILENO, "%.*s\n", TEXT_ARGS(line));
+}
+
+/*
+ * Where a standard descriptor is closed, the next socket would get its number, and messages would
+ * go to a client. This takes its place; it can be neither read nor written, and needs no /dev.
+ */
+static void fill_standard_descriptors(void) {
+        int fd;
+
+        do {
+                fd = open("/", O_PATH | O_CLOEXEC);
+        } while (fd >= 0 && fd <= STDERR_FILENO);
+        fd_close(fd);
 }
 
 static struct settings_sources sources_of(const struct options *o) {
@@ -144,6 +158,7 @@ int main(int argc, char **argv) {
         struct options options;
         int r, status;
 
+        fill_standard_descriptors();
         log_init();
         r = options_parse(argc, argv, fault, &options);
         if (r < 0) {

@@ -44,6 +44,9 @@ static int signals_open(struct supervisor *s) {
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
                 return -errno;
         signal(SIGPIPE, SIG_IGN); /* sendfile(2) has no MSG_NOSIGNAL */
+        /* the first process of a container gets the orphans of all others; nobody waits for them */
+        if (getpid() == 1)
+                signal(SIGCHLD, SIG_IGN);
         s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         s->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         return s->signal_fd < 0 || s->poke_fd < 0 ? -errno : 0;
