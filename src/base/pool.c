@@ -19,6 +19,10 @@ void pool_init(struct pool *p, size_t block_bytes, unsigned kept_max) {
 
 void pool_finish(struct pool *p) {
         assert(p->lent == 0);
+        pool_trim(p);
+}
+
+void pool_trim(struct pool *p) {
         while (p->free_blocks) {
                 void *block = p->free_blocks;
 

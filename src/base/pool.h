@@ -17,5 +17,8 @@ struct pool {
 void pool_init(struct pool *p, size_t block_bytes, unsigned kept_max);
 void pool_finish(struct pool *p); /* all blocks must have been given back */
 
+/* Free the blocks that are kept for reuse; those that are lent stay. */
+void pool_trim(struct pool *p);
+
 void *pool_take(struct pool *p); /* NULL without memory */
 void pool_give(struct pool *p, void *block);

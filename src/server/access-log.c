@@ -189,6 +189,13 @@ void access_log_finish(struct access_log *log) {
         buffer_finish(&log->writing);
 }
 
+void access_log_trim(struct access_log *log) {
+        if (!log->writing_to)
+                buffer_finish(&log->writing);
+        if (!log->gathering.used)
+                buffer_finish(&log->gathering);
+}
+
 void access_log_set_target(struct access_log *log, struct log_target *target) {
         struct log_target *old = log->target;
 

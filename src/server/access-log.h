@@ -47,6 +47,9 @@ void access_log_finish(struct access_log *log);
  */
 void access_log_set_target(struct access_log *log, struct log_target *target);
 
+/* Give back the memory of buffers that hold nothing. */
+void access_log_trim(struct access_log *log);
+
 static inline bool access_log_is_on(const struct access_log *log) {
         return log->target && log->target->kind != ACCESS_LOG_OFF;
 }

@@ -411,6 +411,11 @@ void conn_set_finish(struct conn_set *set) {
         pool_finish(&set->outputs);
 }
 
+void conn_set_trim(struct conn_set *set) {
+        pool_trim(&set->conns);
+        pool_trim(&set->outputs);
+}
+
 bool conn_set_evict(struct conn_set *set) {
         if (list_is_empty(&set->idle))
                 return false;

@@ -52,6 +52,9 @@ bool conn_set_evict(struct conn_set *set);
  */
 void conn_set_drain(struct conn_set *set);
 
+/* Give back the memory that is kept for connections to come. */
+void conn_set_trim(struct conn_set *set);
+
 /* End all connections as they are. */
 void conn_set_abort(struct conn_set *set);
 

@@ -391,6 +391,7 @@ int supervisor_open(struct supervisor *s) {
                 return status;
         }
         supervisor_open_control(s);
+        supervisor_open_pressure(s);
         tell_ready(s);
         return 0;
 }
@@ -399,6 +400,7 @@ void supervisor_close(struct supervisor *s) {
         for (unsigned i = 0; i < s->worker_count; i++)
                 pthread_join(s->workers[i].thread, NULL);
         s->control = control_close(s->control);
+        pressure_close(&s->pressure);
         s->pool = offload_pool_free(s->pool);
         free(s->workers);
         held_by_none(s->old_snapshots);

@@ -108,12 +108,13 @@ static uint64_t supervisor_steps(struct supervisor *s) {
         next = MIN(next, supervisor_idle_step(s, now));
         next = MIN(next, supervisor_watchdog_step(s, now));
         next = MIN(next, supervisor_status_step(s, now));
+        next = MIN(next, supervisor_pressure_step(s, now));
         next = MIN(next, control_step(s->control, now));
         return next;
 }
 
 static void supervisor_wait(struct supervisor *s, uint64_t until_usec) {
-        struct pollfd fds[2 + CONTROL_POLL_MAX] = {
+        struct pollfd fds[3 + CONTROL_POLL_MAX] = {
                 { .fd = s->signal_fd, .events = POLLIN },
                 { .fd = s->poke_fd, .events = POLLIN },
         };
@@ -122,14 +123,16 @@ static void supervisor_wait(struct supervisor *s, uint64_t until_usec) {
                                     .tv_nsec = (long)(left % USEC_PER_SEC) * 1000 };
         uint64_t pokes;
 
-        control_poll(s->control, fds + 2);
+        fds[2] = supervisor_pressure_poll(s, now);
+        control_poll(s->control, fds + 3);
         if (ppoll(fds, ELEMENTS(fds), until_usec == USEC_INFINITY ? NULL : &timeout, NULL) <= 0)
                 return;
         if (fds[1].revents)
                 (void)!read(s->poke_fd, &pokes, sizeof(pokes));
         if (fds[0].revents)
                 supervisor_take_signal(s);
-        control_take(s->control, fds + 2);
+        supervisor_take_pressure(s, fds[2].revents, now);
+        control_take(s->control, fds + 3);
 }
 
 static void supervisor_serve(struct supervisor *s) {
@@ -140,7 +143,7 @@ static void supervisor_serve(struct supervisor *s) {
 }
 
 int supervisor_run(const struct supervisor_start *start) {
-        struct supervisor s = { .start = start, .signal_fd = -1, .poke_fd = -1 };
+        struct supervisor s = { .start = start, .signal_fd = -1, .poke_fd = -1, .pressure.fd = -1 };
 
         s.exit_status = supervisor_open(&s);
         if (s.exit_status == 0)

@@ -4,6 +4,7 @@
 #include "control/control.h"
 #include "server/listeners.h"
 #include "server/worker.h"
+#include "systemd/pressure.h"
 
 /*
  * The main thread. It owns the signals, what is said to systemd, the settings and the listening
@@ -70,6 +71,11 @@ struct supervisor {
         uint64_t drain_until_usec;
         bool aborted;
 
+        struct pressure pressure;
+        uint64_t pressure_pause_until_usec, pressure_told_usec;
+        bool pressure_is_on; /* the workers drop their caches: `pressure_sequence` */
+        uint64_t pressure_sequence;
+
         uint64_t watchdog_usec; /* how often to feed it; 0: none */
         uint64_t watchdog_next_usec, watchdog_sequence;
         bool status_wanted;
@@ -112,5 +118,11 @@ void supervisor_forget_faults(struct supervisor *s);
 uint64_t supervisor_idle_step(struct supervisor *s, uint64_t now_usec);
 uint64_t supervisor_watchdog_step(struct supervisor *s, uint64_t now_usec);
 uint64_t supervisor_status_step(struct supervisor *s, uint64_t now_usec);
+
+/* pressure.c: drop caches when memory is scarce */
+void supervisor_open_pressure(struct supervisor *s);
+struct pollfd supervisor_pressure_poll(const struct supervisor *s, uint64_t now_usec);
+void supervisor_take_pressure(struct supervisor *s, short revents, uint64_t now_usec);
+uint64_t supervisor_pressure_step(struct supervisor *s, uint64_t now_usec);
 
 void supervisor_drain(struct supervisor *s);

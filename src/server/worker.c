@@ -242,6 +242,15 @@ static void worker_drain(struct worker *w) {
         worker_leave_if_done(w);
 }
 
+/* What is in use is freed when its user lets go. */
+static void worker_drop_caches(struct worker *w) {
+        files_cache_drop(w->handlers.files);
+        conn_set_trim(&w->conns);
+        pool_trim(&w->http.exchanges);
+        pool_trim(&w->http.chunks);
+        access_log_trim(&w->log);
+}
+
 static void worker_do(struct worker *w, const struct worker_command *command) {
         switch (command->kind) {
         case WORKER_TAKE_SNAPSHOT: worker_take_snapshot(w, command->snapshot); break;
@@ -270,6 +279,7 @@ static void worker_do(struct worker *w, const struct worker_command *command) {
                 break;
         case WORKER_TAKE_LOG: access_log_set_target(&w->log, command->log); break;
         case WORKER_PING: break;
+        case WORKER_DROP_CACHES: worker_drop_caches(w); break;
         }
 }
 

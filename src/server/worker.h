@@ -17,10 +17,11 @@ enum worker_command_kind {
         WORKER_TAKE_SOCKET,    /* serve this accepted descriptor */
         WORKER_PAUSE,          /* stop accepting, and say whether anything is under way */
         WORKER_RESUME,         /* accept again */
-        WORKER_DRAIN,    /* stop accepting, end what is idle, finish what is under way, leave */
-        WORKER_ABORT,    /* end every connection, leave */
-        WORKER_TAKE_LOG, /* write the access log there */
-        WORKER_PING,     /* show that the loop turns */
+        WORKER_DRAIN,       /* stop accepting, end what is idle, finish what is under way, leave */
+        WORKER_ABORT,       /* end every connection, leave */
+        WORKER_TAKE_LOG,    /* write the access log there */
+        WORKER_PING,        /* show that the loop turns */
+        WORKER_DROP_CACHES, /* let go of all memory that nobody uses */
 };
 
 /* Listening sockets, shared by the workers; made and freed by the supervisor (listeners.h). */
