@@ -9,6 +9,7 @@ EMBERD_BUILD      the build folder, for what else was built there
 """
 import os
 import shutil
+import subprocess
 import tempfile
 
 import pytest
@@ -184,6 +185,28 @@ def emberd(request, program, folder):
             one.kill()
         for one in [*starter.passed, *starter.notifies]:
             one.close()
+
+
+@pytest.fixture
+def emberctl(program, folder):
+    """
+    Runs emberctl as the user that emberd runs as, with the folder 'run' of the test's folder as its
+    RUNTIME_DIRECTORY: (exit status, standard output, standard error).
+    """
+    copy = os.path.join(os.path.dirname(program), 'emberctl')
+    if not os.path.exists(copy):
+        built = os.environ.get('EMBERD') or os.path.join(TOP, 'build/emberd')
+        shutil.copy2(os.path.join(os.path.dirname(built), 'emberctl'), copy)
+        os.chmod(copy, 0o755)
+
+    def run(*arguments):
+        done = subprocess.run([copy, *arguments], capture_output=True, text=True, check=False,
+                              timeout=70 * daemon_module.SLOWNESS, cwd='/',
+                              env={**os.environ, 'RUNTIME_DIRECTORY': f'{folder}/run'},
+                              **daemon_module.unprivileged())
+        assert not daemon_module.TROUBLE.search(done.stderr), done.stderr
+        return done.returncode, done.stdout, done.stderr
+    return run
 
 
 @pytest.fixture
