@@ -134,37 +134,6 @@ def test_faulty_heals_although_visited(emberd):
     assert set(load.failures) == {'503'}  # told so, and never cut off
 
 
-def test_faulty_then_reloaded(emberd):
-    """Mended settings need not wait for the next start: a reload will do."""
-    emberd.settings('[Server]\nKeepAliveSeconds=3\n')
-    assert emberd.get().status == 503
-    emberd.settings('[Server]\nKeepAliveSec=3\n')
-    emberd.machine.run('systemctl', 'reload', 'emberd')
-    assert wait_until(lambda: emberd.get().status == 200, 3)
-
-
-def test_reload(emberd):
-    """A good reload succeeds and changes what is served, in the same process."""
-    assert emberd.get().status == 200
-    pid = emberd.pid()
-    emberd.settings('[Site x]\n[Route x /]\nReturn=410 gone\n')
-    emberd.machine.run('systemctl', 'reload', 'emberd')
-    assert wait_until(lambda: emberd.get().status == 410, 3)
-    assert emberd.pid() == pid
-
-
-def test_faulty_reload(emberd):
-    """A faulty one fails, visibly: exit status, and file and line in the journal."""
-    assert emberd.get().status == 200
-    pid = emberd.pid()
-    emberd.settings('[Server]\n\nIdleExitSecs=1\n')
-    done = emberd.machine.call('systemctl', 'reload', 'emberd')
-    assert done.returncode != 0
-    assert '50-test.conf:3:' in emberd.log()
-    assert emberd.get().status == 200
-    assert emberd.pid() == pid
-
-
 def test_stop_drains(emberd):
     """systemctl stop waits for the answer that is under way."""
     m = emberd.machine
