@@ -171,6 +171,14 @@ static void enter_sandbox(void) {
                 log_debug("programs could be executed in here, without Landlock: %s", strerror(-r));
 }
 
+/* Each worker has done the same for itself, once its ring was made. */
+static void seal_sandbox(void) {
+        int r = sandbox_seal();
+
+        if (r < 0)
+                log_debug("rings could still be made in here: %s", strerror(-r));
+}
+
 static int make_snapshot(struct supervisor *s) {
         _cleanup_(buffer_finish)
         struct buffer faults = {};
@@ -390,6 +398,7 @@ int supervisor_open(struct supervisor *s) {
                 s->worker_count = 0;
                 return status;
         }
+        seal_sandbox();
         supervisor_open_control(s);
         supervisor_open_pressure(s);
         tell_ready(s);

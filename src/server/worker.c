@@ -12,6 +12,7 @@
 #include "base/invariant.h"
 #include "base/log.h"
 #include "server/listeners.h"
+#include "server/sandbox.h"
 
 /*
  * A worker's life: worker_run() makes the loop and what hangs on it, runs it until it has been
@@ -357,6 +358,7 @@ static void *worker_run(void *data) {
         pthread_setname_np(pthread_self(), name);
         w->result = worker_open(w);
         if (w->result == 0) {
+                (void)sandbox_seal(); /* the supervisor says it where it cannot be had */
                 atomic_store(&w->started, true);
                 worker_poke(w);
                 w->result = loop_run(w->loop);

@@ -4,6 +4,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/io_uring.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -12,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -199,6 +205,102 @@ static void backends_run(void **state) {
         assert_int_equal(run_inside(try_backends), 0);
 }
 
+/* As RestrictAddressFamilies=AF_UNIX does: no socket of the Internet can be made. */
+static int filter_families(void) {
+        static struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        static const struct sock_fprog program = { ELEMENTS(code), code };
+
+        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+                               prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0
+                       ? -1
+                       : 0;
+}
+
+/* What `act` gives in a child that was filtered, or not. */
+static int run_in_child(int (*act)(void), bool filtered) {
+        int status;
+        pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (child == 0)
+                _exit(filtered && filter_families() < 0 ? NO_SANDBOX : act());
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == NO_SANDBOX)
+                skip();
+        return WEXITSTATUS(status);
+}
+
+static int inherited = -1; /* a TCP socket, as systemd passes them */
+
+static int turn_inherited(void) {
+        struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(1) };
+
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        if (sandbox_enter() < 0)
+                return NO_SANDBOX;
+        return outcome(connect(inherited, (struct sockaddr *)&to, sizeof(to)));
+}
+
+/*
+ * The sockets that systemd passed belong to the network of the machine: they must not become
+ * connections of its own there. Where settings may ask for upstreams, all is as it was.
+ */
+static void inherited_sockets_are_not_connected(void **state) {
+        if (landlock_version() < 4)
+                skip();
+        inherited = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_true(inherited >= 0);
+        assert_int_equal(run_in_child(turn_inherited, true), EACCES);
+        assert_int_equal(run_in_child(turn_inherited, false), ECONNREFUSED);
+        close(inherited);
+}
+
+static int make_ring(void) {
+        struct io_uring_params params = {};
+
+        return outcome((int)syscall(SYS_io_uring_setup, 1, &params));
+}
+
+static int make_ring_sealed(void) {
+        return sandbox_seal() < 0 ? NO_SANDBOX : make_ring();
+}
+
+static int limit_parent_sealed(void) {
+        struct rlimit limit;
+
+        if (sandbox_seal() < 0)
+                return NO_SANDBOX;
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return 1;
+        return outcome(prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit));
+}
+
+/* A ring made by who took a worker over would have no restrictions, and no filter sees into it. */
+static void sealed_makes_no_rings(void **state) {
+        if (run_in_child(make_ring, true) != 0)
+                skip(); /* nor before */
+        assert_int_equal(run_in_child(make_ring_sealed, true), EPERM);
+}
+
+/* The other instances have the same user. */
+static void sealed_limits_only_itself(void **state) {
+        assert_int_equal(run_in_child(limit_parent_sealed, true), EPERM);
+}
+
+/* Outside of a sandbox the first filter would cost every system call its time. */
+static void seals_only_what_is_filtered(void **state) {
+        assert_int_equal(run_in_child(make_ring_sealed, false), run_in_child(make_ring, false));
+        assert_int_equal(run_in_child(limit_parent_sealed, false), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(nothing_is_executed),
@@ -211,6 +313,10 @@ int main(void) {
                 cmocka_unit_test(libraries_are_opened),
                 cmocka_unit_test(sockets_are_used),
                 cmocka_unit_test(backends_run),
+                cmocka_unit_test(inherited_sockets_are_not_connected),
+                cmocka_unit_test(sealed_makes_no_rings),
+                cmocka_unit_test(sealed_limits_only_itself),
+                cmocka_unit_test(seals_only_what_is_filtered),
         };
 
         return cmocka_run_group_tests(tests, make_folder, remove_folder);
