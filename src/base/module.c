@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 /*
- * A program that runs from where it was installed takes its modules from EMBERD_MODULE_DIR. One that
- * runs from a build folder takes those that were built beside it. Nothing in the environment can
- * change either.
+ * A program that runs from where it was installed takes its modules from EMBERD_MODULE_DIR. One
+ * that runs from a build folder takes those that were built beside it. Nothing in the environment
+ * can change either.
  */
 
 static bool program_folder(char *folder, size_t size) {
@@ -47,20 +47,22 @@ int module_open(const char *name, char reason[static MODULE_REASON_BYTES],
         module_path(name, path, sizeof(path));
         if (access(path, F_OK) < 0) {
                 snprintf(reason, MODULE_REASON_BYTES,
-                         "the module %s is not here: %s: %s; install it, or build emberd with it",
+                         "the module %s is not here: %.256s: %s; install it, or build emberd with "
+                         "it",
                          name, path, strerror(errno));
                 return -ENOENT;
         }
         object = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
         if (!object) {
-                snprintf(reason, MODULE_REASON_BYTES, "the module %s cannot be loaded: %s", name,
-                         dlerror());
+                snprintf(reason, MODULE_REASON_BYTES, "the module %s cannot be loaded: %.400s",
+                         name, dlerror());
                 return -ELIBACC;
         }
         module = dlsym(object, MODULE_SYMBOL);
         if (!module || strcmp(module->build, EMBERD_BUILD) != 0) {
                 snprintf(reason, MODULE_REASON_BYTES,
-                         "%s is of another build (%s) than emberd (%s); install both from one "
+                         "%.256s is of another build (%.64s) than emberd (%.64s); install both "
+                         "from one "
                          "package",
                          path, module ? module->build : "unknown", EMBERD_BUILD);
                 return -EINVAL;

@@ -24,8 +24,8 @@ struct tls_server;
 /* ---- what to serve with ---- */
 
 /*
- * A certificate with its chain and key, as bytes: they are read once, and every worker makes its own
- * of them.
+ * A certificate with its chain and key, as bytes: they are read once, and every worker makes its
+ * own of them.
  */
 struct tls_certificate {
         struct text chain; /* PEM: the certificate, then those that signed it */
@@ -35,15 +35,23 @@ struct tls_certificate {
         const char *path;  /* the file, for messages */
 };
 
+/*
+ * One that is given must be good in either case: an invalid one ends the handshake with the alert
+ * that says why. OPTIONAL lets clients in that have none, REQUIRED does not.
+ */
 enum tls_client_certificate { TLS_CLIENT_NO, TLS_CLIENT_OPTIONAL, TLS_CLIENT_REQUIRED };
 
-/* Names that share certificates: a Site. */
+/*
+ * Names that share certificates: a Site. Several certificates of one kind of key may stand beside
+ * each other: the one that names the host asked for is chosen, exactly rather than by a wildcard,
+ * the first where they are alike. A site without any is as if it were not there.
+ */
 struct tls_site {
         const struct tls_certificate *certificates;
         size_t certificate_count;
         char **names; /* hosts in lower case, "*.example.org" among them; NULL-ended */
         enum tls_client_certificate client_certificate;
-        struct text client_ca; /* PEM; empty: none */
+        struct text client_ca; /* PEM: each that stands there is trusted; empty: none */
         const char *client_ca_place, *client_ca_path;
         const void *owner; /* given back as tls_stream.site */
 };
@@ -54,11 +62,17 @@ enum { TLS_1_2 = 0x0303, TLS_1_3 = 0x0304 };
 struct tls_settings {
         const struct tls_site *sites;
         size_t site_count;
-        const struct tls_site *fallback; /* for names that no site has, and none; NULL: refused */
+        const struct tls_site *fallback; /* one of `sites`, for names that none has, and for
+                                            clients that name none; NULL: they are refused */
         unsigned min_protocol;           /* TLS_1_2, TLS_1_3 */
-        const char *ciphers;             /* of TLS 1.2, as ciphers(1); NULL: ours */
-        bool http2;                      /* offer "h2" before "http/1.1" by ALPN */
+        const char *ciphers; /* of TLS 1.2, as ciphers(1), those with AES-GCM or ChaCha20-Poly1305
+                                are used; NULL: ours */
+        const char *ciphers_place; /* "FILE:LINE" */
+        bool http2;                /* offer "h2" before "http/1.1" by ALPN */
 };
+
+/* A ticket is taken for so long; keys that change twice in it are shared by three. */
+enum { TLS_TICKET_LIFETIME_SEC = 12 * 60 * 60 };
 
 /*
  * Keys of session tickets, shared by all workers and replaced as time goes by. Index 0 is the one
@@ -86,20 +100,23 @@ enum tls_state {
         TLS_ENDED, /* the peer's close_notify came: nothing more will be read */
 };
 
-/* A number that fits every record, with what OpenSSL puts around it (RFC 8446, 5.2). */
-enum { TLS_RECORD_BYTES = 16384, TLS_OUTPUT_PARTS_MAX = 8 };
+/* The most plaintext of a record (RFC 8446, 5.1); how much may wait to be sent, in such. */
+enum { TLS_RECORD_BYTES = 16384, TLS_OUTPUT_PARTS_MAX = 4 };
 
 /*
  * The part that the connection looks at, read-only for it. The rest follows in memory.
  *
- * A stream that is open and has nothing to send holds as little as can be: no buffer of a record.
+ * A stream that is open and has nothing to send holds as little as can be: no buffer, nothing of
+ * OpenSSL's, only its keys.
  */
 struct tls_stream {
-        uint8_t state;             /* enum tls_state */
-        bool http2;                /* "h2" was agreed on */
-        bool has_output;           /* output() gives something */
-        bool resumed;              /* by a ticket */
-        const void *site;          /* tls_site.owner that its name chose; NULL in the handshake */
+        uint8_t state;              /* enum tls_state */
+        bool http2;                 /* "h2" was agreed on */
+        bool has_output;            /* output() gives something */
+        bool resumed;               /* by a ticket */
+        bool plain_http;            /* feed() failed since the peer does not speak TLS, but HTTP */
+        uint16_t protocol;          /* TLS_1_2, TLS_1_3; 0 in the handshake */
+        const void *site;           /* tls_site.owner that its name chose; NULL in the handshake */
         struct text client_subject; /* of a verified client certificate (RFC 4514); else empty */
 };
 
@@ -128,26 +145,28 @@ struct tls_module {
         void (*stream_free)(struct tls_stream *s); /* at any time */
 
         /*
-         * Ciphertext that came; borrowed for the call, what is not a whole record is kept. Goes on
-         * with the handshake, may leave output. Then read() until it gives 0. Errors: -EPROTO (what
-         * `why` tells; an alert may stand in the output, to be sent before closing), -ENOMEM.
+         * Ciphertext that came: lent, and deciphered where it lies, until read() has given nothing.
+         * Goes on with the handshake, may leave output. Not again before that read(). Errors:
+         * -EPROTO (what `why` tells; an alert may stand in the output, to be sent before closing),
+         * -ENOMEM. After an error nothing more is taken, and each call gives it again.
          */
-        int (*feed)(struct tls_stream *s, struct text ciphertext);
+        int (*feed)(struct tls_stream *s, char *ciphertext, size_t size);
 
         /*
-         * Decrypted bytes, at most `size`. 0: none for now, or the peer has ended (TLS_ENDED).
-         * Errors: as feed().
+         * Deciphered bytes: the next run of them, which stays until the next call of read() or
+         * feed(). An empty one: none for now (what is not a whole record has been copied), or the
+         * peer has ended (TLS_ENDED). May leave output. Errors: as feed().
          */
-        ssize_t (*read)(struct tls_stream *s, char *to, size_t size);
+        int (*read)(struct tls_stream *s, struct text *ret);
 
         /*
-         * Encrypt the bytes of `iov`, as many as fit the output: gives their number, which is 0 when
-         * it is full. Records hold as much as they can; the parts of one call share them.
-         * Errors: -ENOMEM, -EIO.
+         * Encipher the bytes of `iov`, as many as fit the output: gives their number, which is 0
+         * when it is full, and until the stream is open. Records hold as much as they can; the
+         * parts of one call share them. Errors: -ENOMEM, -EIO, and as feed().
          */
         ssize_t (*write)(struct tls_stream *s, const struct iovec *iov, unsigned count);
 
-        /* Say that nothing more will be sent: close_notify is added to the output. */
+        /* Say that nothing more will be sent: close_notify is added to the output, once. */
         void (*end)(struct tls_stream *s);
 
         /*
@@ -158,6 +177,6 @@ struct tls_module {
         unsigned (*output)(struct tls_stream *s, struct iovec parts[static TLS_OUTPUT_PARTS_MAX]);
         void (*sent)(struct tls_stream *s); /* all of the last output() */
 
-        /* Why the last call failed, for a person; a constant, or overwritten by the next. */
+        /* Why a call failed, for a person; a constant. "" where none did. */
         const char *(*why)(const struct tls_stream *s);
 };
