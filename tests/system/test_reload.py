@@ -150,7 +150,6 @@ def test_instances(emberd):
             name = unit.split('@')[1]
             port = int(name.rsplit(':')[-1])
             assert name.encode() in emberd.get(port=port).body
-            print(m.run('cat', f'/proc/{m.main_pid(unit + ".service")}/environ').split('\0'))
             assert f'instances/{name}.conf' in m.run('emberctl', '--instance', name, 'status')
             m.write(f'/etc/emberd/instances/{name}.conf', GONE.format(number=2))
             assert reload(emberd, unit)[0] == 0
