@@ -5,6 +5,7 @@
 #include "server/check.h"
 #include "server/options.h"
 #include "server/supervisor.h"
+#include "systemd/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,6 +161,7 @@ int main(int argc, char **argv) {
 
         fill_standard_descriptors();
         log_init();
+        log_set_journal(journal_send_event);
         r = options_parse(argc, argv, fault, &options);
         if (r < 0) {
                 log_error("%s", r == -EINVAL ? fault : strerror(-r));

@@ -14,6 +14,7 @@ enum { LINE_BYTES_MAX = 2048 }; /* a longer message is cut; the journal's own li
 
 static enum log_level log_most = LOG_LEVEL_INFO;
 static bool log_to_journal;
+static int (*log_send)(enum log_event event, enum log_level level, struct text line);
 
 static const char *const level_names[] = {
         [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_NOTICE] = "notice",
@@ -34,6 +35,10 @@ void log_init(void) {
 
 bool log_is_journal(void) {
         return log_to_journal;
+}
+
+void log_set_journal(int (*send)(enum log_event event, enum log_level level, struct text line)) {
+        log_send = send;
 }
 
 void log_set_level(enum log_level most) {
@@ -68,16 +73,19 @@ static size_t escape_into(char *to, size_t size, const char *from) {
         return n;
 }
 
-void log_write(enum log_level level, const char *format, ...) {
+static void write_line(enum log_event event, enum log_level level, const char *format, va_list args)
+        _printf_(3, 0);
+static void write_line(enum log_event event, enum log_level level, const char *format,
+                       va_list args) {
         char text[LINE_BYTES_MAX], line[LINE_BYTES_MAX + 16];
-        int saved = errno, n;
-        va_list args;
+        int n;
 
-        if (!log_wants(level))
-                return;
-        va_start(args, format);
         vsnprintf(text, sizeof(text), format, args);
-        va_end(args);
+        if (event && log_to_journal && log_send) {
+                n = (int)escape_into(line, sizeof(line), text);
+                if (log_send(event, level, (struct text){ line, (size_t)n }) == 0)
+                        return;
+        }
         if (log_to_journal)
                 n = snprintf(line, sizeof(line), "<%d>", level);
         else
@@ -89,5 +97,28 @@ void log_write(enum log_level level, const char *format, ...) {
          * failure
          */
         (void)!write(STDERR_FILENO, line, (size_t)n);
+}
+
+void log_write(enum log_level level, const char *format, ...) {
+        int saved = errno;
+        va_list args;
+
+        if (!log_wants(level))
+                return;
+        va_start(args, format);
+        write_line(LOG_EVENT_NONE, level, format, args);
+        va_end(args);
+        errno = saved;
+}
+
+void log_event(enum log_event event, enum log_level level, const char *format, ...) {
+        int saved = errno;
+        va_list args;
+
+        if (!log_wants(level))
+                return;
+        va_start(args, format);
+        write_line(event, level, format, args);
+        va_end(args);
         errno = saved;
 }

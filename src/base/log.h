@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/macros.h"
+#include "base/text.h"
 
 /*
  * Messages for the administrator, one line each, to standard error: "emberd: text" by hand,
@@ -26,7 +26,30 @@ bool log_wants(enum log_level level);
 /* "error", "warning", "notice", "info", "debug". Errors: -EINVAL. */
 int log_level_from_name(const char *name, enum log_level *ret);
 
+/*
+ * What an administrator must act on. In the journal such a line carries the MESSAGE_ID= by which
+ * its catalog explains what to do (units/emberd.catalog; systemd/journal.c has the identifiers).
+ */
+enum log_event {
+        LOG_EVENT_NONE,
+        LOG_EVENT_SETTINGS_FAULTY, /* at start */
+        LOG_EVENT_RELOAD_FAULTY,   /* the settings before it stay in force */
+        LOG_EVENT_ACCESS_LOG,      /* cannot be opened again, or written */
+        LOG_EVENT_LOOP_BROKEN,
+        LOG_EVENT_FILES_SCARCE, /* no descriptors or memory for more connections */
+        LOG_EVENT_LISTENER_BROKEN,
+        LOG_EVENT_BUG,
+        LOG_EVENT_COUNT,
+};
+
+/*
+ * How events reach the journal; base/ knows nothing of systemd. Without it, and where it gives an
+ * error, and where standard error is not the journal, an event is a line like any other.
+ */
+void log_set_journal(int (*send)(enum log_event event, enum log_level level, struct text line));
+
 void log_write(enum log_level level, const char *format, ...) _printf_(2, 3);
+void log_event(enum log_event event, enum log_level level, const char *format, ...) _printf_(3, 4);
 
 #define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)

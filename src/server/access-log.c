@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "systemd/activation.h"
 
 /*
@@ -22,7 +23,8 @@ enum {
         GATHERED_BYTES_FLUSH = 64 * 1024,
         TEXT_BYTES_MAX = 2048, /* of one field in a line; a longer one is cut */
 };
-#define FLUSH_USEC (100 * USEC_PER_MSEC)
+#define FLUSH_USEC        (100 * USEC_PER_MSEC)
+#define TROUBLE_TOLD_USEC (60 * USEC_PER_SEC) /* that lines are lost, no oftener */
 
 int log_target_new(const struct settings *settings, bool under_systemd, struct log_target **ret) {
         _cleanup_(log_target_freep)
@@ -41,14 +43,20 @@ int log_target_new(const struct settings *settings, bool under_systemd, struct l
                              O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
                 if (t->fd < 0)
                         return -errno;
+                t->path = strdup(settings->access_log_path);
+                if (!t->path)
+                        return -ENOMEM;
         }
         *ret = take_ptr(t);
         return 0;
 }
 
 struct log_target *log_target_free(struct log_target *target) {
-        if (target && target->kind == ACCESS_LOG_FILE)
+        if (!target)
+                return NULL;
+        if (target->kind == ACCESS_LOG_FILE)
                 fd_close(target->fd);
+        free(target->path);
         free(target);
         return NULL;
 }
@@ -133,12 +141,26 @@ static void write_to_journal(struct text lines) {
                         return; /* no journal: there is nowhere to tell it either */
 }
 
+static void tell_trouble(struct log_target *target, int error) {
+        uint64_t now = clock_monotonic_usec(), told = atomic_load(&target->trouble_told_usec);
+
+        if ((!told || now >= told + TROUBLE_TOLD_USEC) &&
+            atomic_compare_exchange_strong(&target->trouble_told_usec, &told, now))
+                log_event(LOG_EVENT_ACCESS_LOG, LOG_LEVEL_ERROR,
+                          "the access log, %s, cannot be written: %s; lines are lost",
+                          target->path ? target->path : "standard output", strerror(-error));
+}
+
 /* A full disk loses lines, never a request. */
-static void lines_write(const struct log_target *target, struct text lines) {
+static void lines_write(struct log_target *target, struct text lines) {
+        int r = 0;
+
         if (target->kind == ACCESS_LOG_JOURNAL)
                 write_to_journal(lines);
         else
-                (void)fd_write_all(target->fd, lines.data, lines.size);
+                r = fd_write_all(target->fd, lines.data, lines.size);
+        if (r < 0)
+                tell_trouble(target, r);
 }
 
 /* On a thread of the pool. */

@@ -17,6 +17,8 @@ struct log_target {
         struct held held;
         enum settings_access_log kind; /* never ACCESS_LOG_AUTO */
         int fd;                        /* ACCESS_LOG_FILE: append only; ACCESS_LOG_STDOUT: 1 */
+        char *path;                    /* ACCESS_LOG_FILE */
+        _Atomic uint64_t trouble_told_usec; /* when a failed write was last logged; 0: never */
 };
 
 /* Errors: -errno of open(2). `under_systemd` settles "auto". */

@@ -30,8 +30,9 @@ void supervisor_forget_faults(struct supervisor *s) {
         s->status_note[0] = '\0';
 }
 
-static void log_and_keep(struct supervisor *s, enum log_level level, struct text line) {
-        log_write(level, "%.*s", TEXT_ARGS(line));
+static void log_and_keep(struct supervisor *s, enum log_event event, enum log_level level,
+                         struct text line) {
+        log_event(event, level, "%.*s", TEXT_ARGS(line));
         if (s->faults.used < FAULTS_BYTES_MAX)
                 buffer_printf(&s->faults, "%.*s\n", TEXT_ARGS(line));
 }
@@ -40,14 +41,15 @@ static void tell_warnings(struct supervisor *s, const struct buffer *warnings) {
         struct text rest = buffer_text(warnings), line;
 
         while (text_next_word(&rest, "\n", &line))
-                log_and_keep(s, LOG_LEVEL_WARNING, line);
+                log_and_keep(s, LOG_EVENT_NONE, LOG_LEVEL_WARNING, line);
 }
 
 void supervisor_tell_faults(struct supervisor *s, const struct buffer *faults) {
         struct text rest = buffer_text(faults), line;
+        enum log_event event = s->snapshot ? LOG_EVENT_RELOAD_FAULTY : LOG_EVENT_SETTINGS_FAULTY;
 
         while (text_next_word(&rest, "\n", &line)) {
-                log_and_keep(s, LOG_LEVEL_ERROR, line);
+                log_and_keep(s, event, LOG_LEVEL_ERROR, line);
                 if (!s->status_note[0])
                         snprintf(s->status_note, sizeof(s->status_note), "Faulty settings: %.*s; ",
                                  TEXT_ARGS(line));
@@ -63,6 +65,20 @@ void supervisor_tell_fault(struct supervisor *s, const char *format, ...) {
         buffer_vprintf(&fault, format, args);
         va_end(args);
         supervisor_tell_faults(s, &fault);
+}
+
+void supervisor_tell_log_fault(struct supervisor *s, const struct settings *settings, int error) {
+        char place[SETTINGS_PLACE_BYTES];
+
+        if (!settings->access_log_path) { /* not opened, but out of memory */
+                supervisor_tell_fault(s, "cannot log accesses: %s", strerror(-error));
+                return;
+        }
+        settings_place(&settings->access_log_origin, place);
+        supervisor_tell_fault(s,
+                              "%s: AccessLog=%s cannot be opened: %s; name a file that emberd may "
+                              "write",
+                              place, settings->access_log_path, strerror(-error));
 }
 
 static int settings_load_and_tell(struct supervisor *s, const struct settings_sources *sources,
@@ -145,8 +161,7 @@ static int reload_build(struct supervisor *s, struct reloaded *new) {
         }
         r = log_target_new(new->settings, log_is_journal(), &new->log);
         if (r < 0) {
-                supervisor_tell_fault(s, "AccessLog=%s cannot be opened: %s",
-                                      new->settings->access_log_path, strerror(-r));
+                supervisor_tell_log_fault(s, new->settings, r);
                 return r;
         }
         if (s->sockets_were_passed)
@@ -266,7 +281,8 @@ void supervisor_reopen_log(struct supervisor *s) {
         int r = log_target_new(s->settings, log_is_journal(), &log);
 
         if (r < 0) {
-                log_error("AccessLog=%s cannot be opened again: %s; writing goes on where it was",
+                log_event(LOG_EVENT_ACCESS_LOG, LOG_LEVEL_ERROR,
+                          "AccessLog=%s cannot be opened again: %s; writing goes on where it was",
                           s->settings->access_log_path, strerror(-r));
                 return;
         }

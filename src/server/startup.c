@@ -130,10 +130,7 @@ static int open_log(struct supervisor *s) {
 
         if (r == 0)
                 return 0;
-        supervisor_tell_fault(s,
-                              "AccessLog=%s cannot be opened: %s; name a file that emberd may "
-                              "write",
-                              s->settings->access_log_path, strerror(-r));
+        supervisor_tell_log_fault(s, s->settings, r);
         if (!s->sockets_were_passed)
                 return EXIT_SETTINGS;
         s->settings_are_faulty = true;

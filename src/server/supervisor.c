@@ -56,7 +56,8 @@ static void supervisor_look_at_workers(struct supervisor *s) {
 
                 if (!atomic_load(&w->ended) || w->result == 0 || s->exit_status)
                         continue;
-                log_error("worker %u's loop broke: %s; emberd ends, to be started again", i,
+                log_event(LOG_EVENT_LOOP_BROKEN, LOG_LEVEL_ERROR,
+                          "worker %u's loop broke: %s; emberd ends, to be started again", i,
                           strerror(-w->result));
                 (void)notify_send("ERRNO=%d\nSTATUS=A worker's loop broke: %s", -w->result,
                                   strerror(-w->result));

@@ -112,6 +112,7 @@ int supervisor_load_settings(struct supervisor *s, struct settings **ret);
 /* Log each fault, a line each, and keep them; the first one becomes the status. */
 void supervisor_tell_faults(struct supervisor *s, const struct buffer *faults);
 void supervisor_tell_fault(struct supervisor *s, const char *format, ...) _printf_(2, 3);
+void supervisor_tell_log_fault(struct supervisor *s, const struct settings *settings, int error);
 void supervisor_forget_faults(struct supervisor *s);
 
 /* idle.c: each gives when it wants to be called again (monotonic), USEC_INFINITY for never. */

@@ -135,7 +135,8 @@ static void worker_accept_trouble(struct loop_listener *l, int error) {
         bool evicted;
 
         if (error != -EMFILE && error != -ENFILE && error != -ENOBUFS && error != -ENOMEM) {
-                log_error("a listening socket is broken: %s; restart emberd to open it again",
+                log_event(LOG_EVENT_LISTENER_BROKEN, LOG_LEVEL_ERROR,
+                          "a listening socket is broken: %s; restart emberd to open it again",
                           strerror(-error));
                 return;
         }
@@ -143,7 +144,8 @@ static void worker_accept_trouble(struct loop_listener *l, int error) {
         if (now < w->trouble_told_usec + TROUBLE_TOLD_USEC && w->trouble_told_usec)
                 return; /* it is tried ten times a second, which nobody wants to read */
         w->trouble_told_usec = now;
-        log_warning("cannot accept connections for a moment: %s%s", strerror(-error),
+        log_event(LOG_EVENT_FILES_SCARCE, LOG_LEVEL_WARNING,
+                  "cannot accept connections for a moment: %s%s", strerror(-error),
                     evicted ? "; the longest idle one was ended" : "");
 }
 
@@ -161,7 +163,8 @@ static void worker_conns_full_changed(struct conn_set *set) {
 }
 
 static void worker_conn_broken(struct conn_set *set, const char *peer) {
-        log_error("connection of %s ended: a bug of emberd's at %s; please report it", peer,
+        log_event(LOG_EVENT_BUG, LOG_LEVEL_ERROR,
+                  "connection of %s ended: a bug of emberd's at %s; please report it", peer,
                   invariant_broken_at());
 }
 

@@ -427,6 +427,11 @@ def test_access_log_that_cannot_be_written(emberd, root):
         with Client(one.connect()) as client:
             for _ in range(100):
                 assert client.request('/small.txt').status == 200
+        eventually(lambda: 'the access log, /dev/full, cannot be written' in one.stderr)
+        with Client(one.connect()) as client:
+            client.request('/small.txt')
+        time.sleep(0.3)
+        assert one.stderr.count('cannot be written') == 1  # once a minute is enough
 
 
 def test_log_survives_a_dead_reader(emberd, root):
