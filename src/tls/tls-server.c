@@ -140,8 +140,12 @@ static int site_init(struct tls_server *s, const struct tls_settings *settings,
 
 static int server_init(struct tls_server *s, const struct tls_settings *settings,
                        struct buffer *faults) {
+        struct tls_settings of_sites = *settings;
         size_t names = 0;
         int r = context_new(s->worker, settings, faults, &s->context);
+
+        if (r == -EBADMSG)
+                of_sites.ciphers = NULL; /* once is enough; what else is wrong is told, too */
 
         for (size_t i = 0; i < settings->site_count; i++)
                 for (char **name = settings->sites[i].names; name && *name; name++)
@@ -154,7 +158,7 @@ static int server_init(struct tls_server *s, const struct tls_settings *settings
 
                 if (!settings->sites[i].certificate_count)
                         continue;
-                e = site_init(s, settings, &settings->sites[i], &s->sites[s->site_count], faults);
+                e = site_init(s, &of_sites, &settings->sites[i], &s->sites[s->site_count], faults);
                 if (settings->fallback == &settings->sites[i])
                         s->fallback = &s->sites[s->site_count];
                 s->site_count++;

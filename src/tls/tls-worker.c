@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -67,6 +68,17 @@ static int fetch(struct tls_worker *w) {
         return w->ticket_cipher ? fetch_hmac(w) : -EIO;
 }
 
+/*
+ * The first context fetches all algorithms there are. Where that fails for want of memory, OpenSSL
+ * 3.0 remembers for ever that there are none: better here than in a reload.
+ */
+static int fetch_all(struct tls_worker *w) {
+        SSL_CTX *c = SSL_CTX_new_ex(w->library, NULL, TLS_server_method());
+
+        SSL_CTX_free(c);
+        return c ? fetch(w) : -EIO;
+}
+
 int worker_new(struct tls_worker **ret) {
         _cleanup_(worker_freep)
         struct tls_worker *w = calloc(1, sizeof(*w));
@@ -83,7 +95,8 @@ int worker_new(struct tls_worker **ret) {
         w->library = OSSL_LIB_CTX_new();
         if (!w->library)
                 return -ENOMEM;
-        r = fetch(w);
+        r = fetch_all(w);
+        ERR_clear_error();
         if (r < 0)
                 return r;
         *ret = take_ptr(w);

@@ -10,7 +10,7 @@
 static struct made all_made[64];
 static size_t made_count;
 static void *all_kept[512];
-static size_t kept_count;
+static size_t kept_count, kept_of_made;
 static SSL_SESSION *all_sessions[64];
 static size_t session_count;
 
@@ -25,9 +25,14 @@ const char *keep(const void *data, size_t size) {
         return copy;
 }
 
-void fixture_finish(void) {
-        while (kept_count)
+void fixture_forget(void) {
+        while (kept_count > kept_of_made)
                 free(all_kept[--kept_count]);
+}
+
+void fixture_finish(void) {
+        kept_of_made = 0;
+        fixture_forget();
         while (made_count) {
                 X509_free(all_made[--made_count].certificate);
                 EVP_PKEY_free(all_made[made_count].key);
@@ -100,6 +105,7 @@ struct made make(struct made_of of) {
         m.key_pem = keep_bio(bio);
         assert_true(made_count < ELEMENTS(all_made));
         all_made[made_count++] = m;
+        kept_of_made = kept_count;
         return m;
 }
 
@@ -182,7 +188,8 @@ static SSL *client_new(struct client_of of) {
                 assert_int_equal(SSL_CTX_use_certificate(c, of.certificate->certificate), 1);
                 assert_int_equal(SSL_CTX_use_PrivateKey(c, of.certificate->key), 1);
         }
-        SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        /* with a cache it would forget a session when it is used, and tests use some twice */
+        SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
         if (of.fragment)
                 SSL_CTX_set_tlsext_max_fragment_length(c, (uint8_t)of.fragment);
         ssl = SSL_new(c);
@@ -219,6 +226,8 @@ struct pair pair_new(struct side *s, struct client_of of) {
 }
 
 void pair_free(struct pair *p) {
+        /* OpenSSL forgets sessions of connections that broke */
+        SSL_set_shutdown(p->client, SSL_SENT_SHUTDOWN);
         SSL_free(p->client);
         tls->stream_free(p->stream);
         buffer_finish(&p->got);

@@ -38,6 +38,8 @@ struct made make(struct made_of of);
 struct tls_certificate as_certificate(const struct made *m);
 const char *keep(const void *data, size_t size); /* freed at the end, NUL-ended */
 const char *pem_of(X509 *x);
+/* Free what pair_take() has kept, and all else that keep() has, but certificates' texts. */
+void fixture_forget(void);
 void fixture_finish(void);
 
 /* ---- a server side ---- */
