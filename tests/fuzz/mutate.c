@@ -9,7 +9,7 @@
 /*
  * mutate SEEDS COUNT: gives a target each file of the folder SEEDS, then COUNT mutations of them,
  * the same at every run, so that a failure comes again. Ends with 0, or by abort(), and then the
- * input is on standard error.
+ * input is on standard error. $EMBERD_TEST_TIMES: as many times COUNT.
  */
 
 enum { SEEDS_MAX = 64, INPUT_BYTES_MAX = 24576, EDITS_MAX = 6, LONG_RUN_BYTES = 9000 };
@@ -172,12 +172,15 @@ static void run_once(const uint8_t *data, size_t size) {
 
 int main(int argc, char **argv) {
         static uint8_t data[INPUT_BYTES_MAX];
+        const char *times = getenv("EMBERD_TEST_TIMES");
         unsigned long count = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
 
         if (!count || read_seeds(argv[1]) < 0) {
                 fprintf(stderr, "usage: %s SEEDS COUNT\n", argv[0]);
                 return 64;
         }
+        if (times)
+                count *= strtoul(times, NULL, 10);
         signal(SIGABRT, print_current); /* abort() goes on to end the process when it returns */
         for (size_t i = 0; i < seed_count; i++)
                 run_once(seeds[i].data, seeds[i].size);

@@ -275,6 +275,9 @@ static int run_many(uint64_t first, uint64_t count) {
 }
 
 int main(int argc, char **argv) {
+        const char *times = getenv("EMBERD_TEST_TIMES");
+        uint64_t count;
+
         if (argc == 3 && strcmp(argv[1], "-v") == 0) {
                 uint64_t seed = strtoull(argv[2], NULL, 10);
                 struct run_result result = run(seed, stdout);
@@ -288,5 +291,8 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "usage: sim COUNT [FIRST] | sim -v SEED\n");
                 return 64;
         }
-        return run_many(argc == 3 ? strtoull(argv[2], NULL, 10) : 1, strtoull(argv[1], NULL, 10));
+        count = strtoull(argv[1], NULL, 10);
+        if (times) /* as tests/fuzz/mutate.c does */
+                count *= strtoull(times, NULL, 10);
+        return run_many(argc == 3 ? strtoull(argv[2], NULL, 10) : 1, count);
 }
