@@ -9,7 +9,8 @@ NAME.json     meson's testlog.json: one object a line
 NAME.results  lines OUTCOME<tab>TEST<tab>REASON with PASS, FAIL or SKIP
 
 A skipped test that no line of the allow list names counts as failed: a test that quietly stops
-running is worse than one that fails. The list has lines PATTERN: REASON, PATTERN as in fnmatch(3).
+running is worse than one that fails. The list has lines PATTERN: REASON, PATTERN as in fnmatch(3) of
+"MODULE::TEST", or of "MODULE::TEST (WHY)" where only what the test gave as its reason will do.
 """
 import argparse
 import fnmatch
@@ -88,7 +89,8 @@ def main():
         for outcome, name, reason in READERS[extension](os.path.join(options.folder, entry)):
             outcome = outcome if outcome in counts else 'FAIL'
             counts[outcome] += 1
-            known = outcome == 'SKIP' and any(fnmatch.fnmatchcase(name, p) for p in allowed)
+            known = outcome == 'SKIP' and any(fnmatch.fnmatchcase(n, p) for p in allowed
+                                              for n in (name, f'{name} ({reason})'))
             if outcome != 'PASS':
                 note = '' if outcome == 'FAIL' or known else ' (not in tests/allow-skips)'
                 print(f'{outcome} {stem}: {name}{": " + reason if reason else ""}{note}')
