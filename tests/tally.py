@@ -9,8 +9,8 @@ NAME.json     meson's testlog.json: one object a line
 NAME.results  lines OUTCOME<tab>TEST<tab>REASON with PASS, FAIL or SKIP
 
 A skipped test that no line of the allow list names counts as failed: a test that quietly stops
-running is worse than one that fails. The list has lines PATTERN: REASON, PATTERN as in fnmatch(3) of
-"MODULE::TEST", or of "MODULE::TEST (WHY)" where only what the test gave as its reason will do.
+running is worse than one that fails. The list has lines PATTERN: REASON, PATTERN as in fnmatch(3)
+of "MODULE::TEST", or of "MODULE::TEST (WHY)" where only what the test gave as its reason will do.
 """
 import argparse
 import fnmatch

@@ -29,7 +29,7 @@ LEFT_BY_PURGE = {
 
 
 def listing(machine):
-    """Every path but those of the kernel and of this moment, with type, mode, owner, target, sum."""
+    """Every path but the kernel's and those of this moment: type, mode, owner, target, sum."""
     text = machine.shell(
         r"find / \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o "
         r"-path /var/tmp -o -path /share \) -prune -o -printf '%p\t%M %u:%g %l\n'; "
@@ -89,7 +89,7 @@ def cold_start_ms(machine, inside):
 
 @pytest.mark.alone
 def test_upgrade_under_load(fresh, next_package):
-    """While apt installs the next version no visitor fails, or waits longer than 1.5 cold starts."""
+    """While apt installs the next version nobody fails, or waits longer than 1.5 cold starts."""
     fresh.install()
     inside = Inside(fresh)
     kept = []
