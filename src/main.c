@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "server/check.h"
+#include "server/modules.h"
 #include "server/options.h"
 #include "server/supervisor.h"
 #include "systemd/journal.h"
@@ -61,13 +62,17 @@ static int load(const struct options *o, struct settings **ret) {
         struct buffer faults = {};
         _cleanup_(settings_unrefp)
         struct settings *settings = NULL;
-        _cleanup_(snapshot_freep)
+        _cleanup_(modules_close)
+        struct modules modules = {};
+        _cleanup_(snapshot_freep) /* before the modules it was made with */
         struct snapshot *snapshot = NULL;
         struct settings_sources sources = sources_of(o);
         int r = settings_load(&sources, &faults, &settings);
 
         if (r >= 0)
-                r = snapshot_new(settings, 1, &faults, &snapshot);
+                r = modules_open(&modules, 1, settings, &faults);
+        if (r >= 0)
+                r = snapshot_new(settings, 1, &modules.for_snapshots, &faults, &snapshot);
         log_lines(buffer_text(&faults));
         if (r < 0) {
                 if (!faults.used)

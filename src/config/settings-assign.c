@@ -10,7 +10,7 @@
 
 #include "config/values.h"
 
-enum { LIST_ITEMS_MAX = 4096, SHOWN_BYTES_MAX = 80 };
+enum { LIST_ITEMS_MAX = 4096, FILES_MAX = 64, SHOWN_BYTES_MAX = 80 };
 
 struct assignment {
         struct draft *d;
@@ -299,6 +299,60 @@ static int assign_names(struct assignment *a) {
         return 0;
 }
 
+static int assign_file(struct assignment *a) {
+        struct settings_file *file = place_of(a);
+        char path[FILE_PATH_BYTES_MAX + 1];
+        const char *wrong = value_file(a->value, path);
+
+        file->origin = a->at;
+        if (!wrong)
+                return store_text(a, &file->path, text_of(path));
+        fault(a, a->value, wrong);
+        return 0;
+}
+
+static int assign_files(struct assignment *a) {
+        struct settings_file **place = place_of(a), *list = *place;
+        char path[FILE_PATH_BYTES_MAX + 1], *copy = NULL;
+        const char *wrong = value_file(a->value, path);
+        size_t count = 0;
+
+        while (list[count].path)
+                count++;
+        if (!wrong && count >= FILES_MAX)
+                wrong = "is one too many; a Site may have 64";
+        if (wrong) {
+                fault(a, a->value, wrong);
+                return 0;
+        }
+        list = grown(a->d->keep, list, count + 1, sizeof(*list));
+        if (!list || store_text(a, &copy, text_of(path)) < 0)
+                return -ENOMEM;
+        list[count] = (struct settings_file){ copy, a->at };
+        list[count + 1] = (struct settings_file){};
+        *place = list;
+        return 0;
+}
+
+static int assign_ciphers(struct assignment *a) {
+        const char *wrong = value_ciphers_fault(a->value);
+
+        if (!wrong)
+                return store_text(a, place_of(a), a->value);
+        fault(a, a->value, wrong);
+        return 0;
+}
+
+static int assign_hsts(struct assignment *a) {
+        char hsts[HSTS_BYTES_MAX];
+        const char *wrong = value_hsts(a->value, hsts);
+
+        if (!wrong)
+                return store_text(a, place_of(a), text_of(hsts));
+        fault(a, a->value, wrong);
+        return 0;
+}
+
 static int assign_redirect(struct assignment *a) {
         struct fixed_answer *to = place_of(a);
         const char *wrong = NULL;
@@ -360,6 +414,10 @@ static const struct {
         [SETTING_PATH]       = { assign_path, sizeof(char *) },
         [SETTING_HOSTS]      = { assign_names, sizeof(char **) },
         [SETTING_NAMES]      = { assign_names, sizeof(char **) },
+        [SETTING_FILE]       = { assign_file, sizeof(struct settings_file) },
+        [SETTING_FILES]      = { assign_files, sizeof(struct settings_file *) },
+        [SETTING_CIPHERS]    = { assign_ciphers, sizeof(char *) },
+        [SETTING_HSTS]       = { assign_hsts, sizeof(char *) },
         [SETTING_REDIRECT]   = { assign_redirect, sizeof(struct fixed_answer) },
         [SETTING_RETURN]     = { assign_return, sizeof(struct fixed_answer) },
         /* clang-format on */
@@ -368,11 +426,14 @@ static const struct {
 /* Put the default back; for lists, nothing at all. */
 static int reset(struct assignment *a) {
         enum setting_kind kind = a->setting->kind;
-        bool is_list = kind == SETTING_LISTEN || kind == SETTING_HOSTS || kind == SETTING_NAMES;
+        bool is_list = kind == SETTING_LISTEN || kind == SETTING_HOSTS || kind == SETTING_NAMES ||
+                       kind == SETTING_FILES;
 
         memset(place_of(a), 0, kinds[kind].bytes);
         if (kind == SETTING_HOSTS || kind == SETTING_NAMES)
                 *(char ***)place_of(a) = draft_no_names;
+        if (kind == SETTING_FILES)
+                *(struct settings_file **)place_of(a) = draft_no_files;
         if (kind == SETTING_LISTEN)
                 a->section->server->listener_count = 0;
         a->value = text_of(a->setting->initial);

@@ -10,7 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static char own_prefix[] = "/"; /* never written to */
+/* never written to */
+static char own_prefix[] = "/", challenge_prefix[] = "/.well-known/acme-challenge/";
 
 static bool was_assigned(const struct section *s, const char *key) {
         return section_assigned(s, key).file;
@@ -39,6 +40,8 @@ static int build_listeners(struct draft *d, struct settings *settings) {
                                 draft_fault(d, section_assigned(s, "Address"),
                                             "Address=%s is taken by '%s'; remove one of them",
                                             address, all[i].name);
+                if (!was_assigned(s, "TLS"))
+                        s->listener->tls = strcmp(s->listener->name, "https") == 0;
                 all[count++] = *s->listener;
         }
         settings->listeners = all;
@@ -194,6 +197,40 @@ static int compare_routes(const void *a, const void *b) {
         return m != n ? (m < n) - (m > n) : strcmp(x->prefix, y->prefix);
 }
 
+static size_t files_count(const struct settings_file *files) {
+        size_t count = 0;
+
+        while (files[count].path)
+                count++;
+        return count;
+}
+
+static void check_tls(struct draft *d, const struct section *s) {
+        const struct settings_tls *tls = &s->site->tls;
+        size_t certificates = files_count(tls->certificates), keys = files_count(tls->keys),
+               ocsp = files_count(tls->ocsp);
+
+        if (keys && keys != certificates)
+                draft_fault(d, tls->keys[MIN(keys - 1, certificates)].origin,
+                            "[%s] has %zu Certificate= and %zu Key=; write them in pairs, or no "
+                            "Key= where the key is in the file of its certificate",
+                            s->title, certificates, keys);
+        if (ocsp > certificates)
+                draft_fault(d, tls->ocsp[certificates].origin,
+                            "[%s] has more OCSPResponse= than Certificate=; remove it", s->title);
+        if (!certificates && tls->redirect)
+                draft_warning(d, section_assigned(s, "RedirectToHTTPS"),
+                              "RedirectToHTTPS=yes, but [%s] has no Certificate=", s->title);
+        if (tls->client_certificate != CLIENT_CERTIFICATE_NO && !tls->client_ca.path)
+                draft_fault(d, section_assigned(s, "ClientCertificate"),
+                            "no certificate can be good without ClientCA=; add it to [%s]",
+                            s->title);
+        if (tls->client_certificate == CLIENT_CERTIFICATE_NO && tls->client_ca.path)
+                draft_warning(d, section_assigned(s, "ClientCA"),
+                              "ClientCA= without ClientCertificate=optional or required: nobody "
+                              "is asked for one");
+}
+
 /* The array of Sites, each with room for its routes. */
 static int build_sites(struct draft *d, const struct names *hosts, struct settings *settings) {
         size_t count = 0;
@@ -215,14 +252,16 @@ static int build_sites(struct draft *d, const struct names *hosts, struct settin
                         .name = s->site->name,
                         .aliases = s->site->aliases,
                         .is_default = s->site->is_default,
+                        .tls = s->site->tls,
                         .origin = s->origin,
                 };
+                check_tls(d, s);
                 if (!s->route_count && !s->site->root)
                         draft_fault(d, s->origin,
                                     "[%s] does nothing; give it Root=, or a [Route %s /]", s->title,
                                     s->site->name);
-                /* one more than its Routes: the Site's own keys make "/" */
-                site->routes = arena_take(d->keep, (s->route_count + 1) * sizeof(*site->routes));
+                /* two more than its Routes: the Site's own keys make "/" and that of Challenge= */
+                site->routes = arena_take(d->keep, (s->route_count + 2) * sizeof(*site->routes));
                 if (!site->routes)
                         return -ENOMEM;
                 s->built = site;
@@ -249,6 +288,13 @@ static void build_routes(struct draft *d, const struct names *hosts) {
                         site->routes[site->route_count++] =
                                 files_route(own_prefix, s->site->root, s->site->index,
                                             section_assigned(s, "Root"));
+                if (s->site->challenge) {
+                        struct settings_route *route = &site->routes[site->route_count++];
+
+                        *route = files_route(challenge_prefix, s->site->challenge, draft_no_names,
+                                             section_assigned(s, "Challenge"));
+                        route->is_challenge = true;
+                }
                 qsort(site->routes, site->route_count, sizeof(*site->routes), compare_routes);
         }
 }
@@ -259,6 +305,7 @@ int draft_build(struct draft *d, struct settings *settings) {
         int r;
 
         choose_default(d);
+        settings->ciphers_origin = section_assigned(d->server, "Ciphers");
         settings->user_origin = section_assigned(d->server, "User");
         settings->access_log_origin = section_assigned(d->server, "AccessLog");
         r = build_listeners(d, settings);

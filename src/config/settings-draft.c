@@ -19,6 +19,7 @@ enum {
 };
 
 char *draft_no_names[1] = { NULL };
+struct settings_file draft_no_files[1];
 
 static const size_t values_bytes[SECTION_COUNT] = {
         [SECTION_SERVER] = sizeof(struct settings),
@@ -223,7 +224,10 @@ static int add_section(struct draft *d, const struct title *title, struct text t
         else if (s->kind == SECTION_SITE)
                 *s->site = (struct site_values){ .name = name,
                                                  .aliases = draft_no_names,
-                                                 .index = draft_no_names };
+                                                 .index = draft_no_names,
+                                                 .tls = { .certificates = draft_no_files,
+                                                          .keys = draft_no_files,
+                                                          .ocsp = draft_no_files } };
         else if (s->kind == SECTION_ROUTE)
                 *s->route = (struct route_values){ .site = name,
                                                    .prefix = prefix,

@@ -40,6 +40,7 @@ struct draft {
 
 /* What a folder's lists are where nothing is in them; never written to. */
 extern char *draft_no_names[1];
+extern struct settings_file draft_no_files[1];
 
 /* Errors: -ENOMEM. */
 int draft_init(struct draft *d, struct arena *keep, struct settings *settings,

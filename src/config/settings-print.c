@@ -90,12 +90,30 @@ static int print_number(struct buffer *to, const char *key, uint64_t n,
         return r < 0 ? r : buffer_append(to, "\n", 1);
 }
 
+static int print_files(struct buffer *to, const char *key, const struct settings_file *files) {
+        int r = 0;
+
+        for (; r == 0 && files->path; files++)
+                r = print_line(to, key, files->path);
+        return r;
+}
+
+static int print_hsts(struct buffer *to, const char *key, const char *hsts) {
+        int r = hsts ? buffer_printf(to, "%s=", key) : 0;
+
+        if (r < 0 || !hsts)
+                return r;
+        r = value_hsts_print(hsts, to);
+        return r < 0 ? r : buffer_append(to, "\n", 1);
+}
+
 static int print_row(struct buffer *to, const struct setting *row, const void *values) {
         const void *place = (const char *)values + row->offset;
 
         switch (row->kind) {
         case SETTING_WORD:
         case SETTING_USER:
+        case SETTING_CIPHERS:
         case SETTING_ADDRESS: return print_line(to, row->key, *(char *const *)place);
         case SETTING_PATH:
                 return *(char *const *)place ? print_line(to, row->key, *(char *const *)place) : 0;
@@ -112,6 +130,13 @@ static int print_row(struct buffer *to, const struct setting *row, const void *v
         case SETTING_NAMES:
                 return *(char **const *)place ? print_list(to, row->key, *(char **const *)place)
                                               : 0;
+        case SETTING_FILE: {
+                const struct settings_file *file = place;
+
+                return file->path ? print_line(to, row->key, file->path) : 0;
+        }
+        case SETTING_FILES: return print_files(to, row->key, *(struct settings_file *const *)place);
+        case SETTING_HSTS: return print_hsts(to, row->key, *(char *const *)place);
         case SETTING_REDIRECT:
         case SETTING_RETURN: return print_answer(to, row->key, place);
         case SETTING_KIND_COUNT: break;
@@ -137,6 +162,11 @@ static bool is_own(const struct settings_route *route) {
         return route->handler == HANDLER_FILES && strcmp(route->prefix, "/") == 0;
 }
 
+/* What Challenge= made. */
+static bool is_challenge(const struct settings_route *route) {
+        return route->handler == HANDLER_FILES && route->is_challenge;
+}
+
 static int print_route(struct buffer *to, const struct settings_site *site,
                        const struct settings_route *route) {
         struct route_values values = { .site = site->name, .prefix = route->prefix };
@@ -158,18 +188,21 @@ static int print_route(struct buffer *to, const struct settings_site *site,
 static int print_site(struct buffer *to, const struct settings_site *site) {
         struct site_values values = { .name = site->name,
                                       .aliases = site->aliases,
-                                      .is_default = site->is_default };
+                                      .is_default = site->is_default,
+                                      .tls = site->tls };
         int r = buffer_printf(to, "\n[Site %s]\n", site->name);
 
         for (size_t i = 0; i < site->route_count; i++)
-                if (is_own(&site->routes[i])) {
+                if (is_challenge(&site->routes[i])) {
+                        values.challenge = site->routes[i].root;
+                } else if (is_own(&site->routes[i])) {
                         values.root = site->routes[i].root;
                         values.index = site->routes[i].index;
                 }
         if (r == 0)
                 r = print_section(to, SECTION_SITE, &values);
         for (size_t i = 0; r == 0 && i < site->route_count; i++)
-                if (!is_own(&site->routes[i]))
+                if (!is_own(&site->routes[i]) && !is_challenge(&site->routes[i]))
                         r = print_route(to, site, &site->routes[i]);
         return r;
 }

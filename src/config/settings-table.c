@@ -9,6 +9,7 @@
 #define SECONDS(n)      ((n)*USEC_PER_SEC)
 #define KIB(n)          (UINT64_C(n) << 10)
 #define DAY             SECONDS(86400)
+#define TLS(field)      offsetof(struct site_values, tls.field)
 #define MSEC(n)         ((n)*USEC_PER_MSEC)
 
 #define SERVER(field)   offsetof(struct settings, field)
@@ -87,10 +88,28 @@ const struct setting settings_table[] = {
           "How many connections may be open at once; past it the oldest idle one is closed first. "
           "\"auto\" takes what the limit of open files allows." },
 
+        { SECTION_SERVER, "HTTP2", SETTING_CHOICE, "auto | yes | no",
+          HTTP2_AUTO, "auto", HTTP2_NO, SERVER(http2),
+          "Whether HTTP/2 is spoken. "
+          "\"auto\" offers it to clients that come by TLS; \"yes\" also takes it from those that "
+          "begin with it in clear, which proxies and gRPC do and browsers do not." },
+        { SECTION_SERVER, "MinProtocol", SETTING_CHOICE, "TLSv1.2 | TLSv1.3",
+          MIN_PROTOCOL_TLS_1_2, "TLSv1.2", MIN_PROTOCOL_TLS_1_3, SERVER(min_protocol),
+          "The oldest version of TLS that is spoken." },
+        { SECTION_SERVER, "Ciphers", SETTING_CIPHERS, "LIST",
+          0, "", 0, SERVER(ciphers),
+          "The ciphers of TLS 1.2, as ciphers(1) writes them. "
+          "There is seldom a reason to choose other ones than emberd does: forward secrecy and "
+          "authenticated encryption, all others left out." },
+
         { SECTION_LISTENER, "Address", SETTING_ADDRESS, "ADDRESS",
           0, "", 0, LISTENER(address),
           "The address to listen on. "
           "Only where systemd passes no socket of this name." },
+        { SECTION_LISTENER, "TLS", SETTING_SWITCH, "yes | no",
+          0, "", 0, LISTENER(tls),
+          "Whether clients come by TLS. "
+          "Without a word they do on the listener named \"https\", and on no other." },
 
         { SECTION_SITE, "Aliases", SETTING_HOSTS, "HOST ...",
           0, "", 0, SITE(aliases),
@@ -109,6 +128,41 @@ const struct setting settings_table[] = {
         { SECTION_SITE, "Index", SETTING_NAMES, "NAME ...",
           0, "index.html", 0, SITE(index),
           "The files to look for, in this order, when a folder is asked for." },
+
+        { SECTION_SITE, "Certificate", SETTING_FILES, "/FILE | credential:NAME",
+          0, "", 0, TLS(certificates),
+          "A certificate of the Site in PEM, behind it those that it was signed with. "
+          "May be given several times, such as for RSA and ECDSA side by side; which of them is "
+          "shown to a client is chosen by the name that it asks for, and by what it understands. "
+          "With \"credential:\" the file is one that systemd hands over (LoadCredential=)." },
+        { SECTION_SITE, "Key", SETTING_FILES, "/FILE | credential:NAME",
+          0, "", 0, TLS(keys),
+          "The private key in PEM of the Certificate at the same place in the order. "
+          "Without any, each stands in the file of its certificate. "
+          "It must not be encrypted, and not readable by everybody." },
+        { SECTION_SITE, "OCSPResponse", SETTING_FILES, "/FILE | credential:NAME",
+          0, "", 0, TLS(ocsp),
+          "An OCSP response in DER to be shown with the Certificate at the same place in the "
+          "order, as long as it holds; read again at a reload." },
+        { SECTION_SITE, "ClientCA", SETTING_FILE, "/FILE | credential:NAME",
+          0, "", 0, TLS(client_ca),
+          "Whom certificates of clients must be signed by, in PEM." },
+        { SECTION_SITE, "ClientCertificate", SETTING_CHOICE, "no | optional | required",
+          CLIENT_CERTIFICATE_NO, "no", CLIENT_CERTIFICATE_REQUIRED, TLS(client_certificate),
+          "Whether clients are asked for a certificate. "
+          "With \"required\" nobody comes in without a good one." },
+        { SECTION_SITE, "Challenge", SETTING_PATH, "/DIRECTORY",
+          0, "", 0, SITE(challenge),
+          "Where a client of ACME puts its answers: what is asked for below "
+          "/.well-known/acme-challenge/ is looked up there, also in clear where RedirectToHTTPS= "
+          "says otherwise." },
+        { SECTION_SITE, "RedirectToHTTPS", SETTING_SWITCH, "yes | no",
+          0, "no", 0, TLS(redirect),
+          "Send clients that come in clear to the same address with https." },
+        { SECTION_SITE, "HSTS", SETTING_HSTS, "TIME [includeSubDomains] [preload]",
+          0, "", 0, TLS(hsts),
+          "Tell clients that come by TLS to come in no other way for so long "
+          "(Strict-Transport-Security, RFC 6797)." },
 
         { SECTION_ROUTE, "Root", SETTING_PATH, "/DIRECTORY",
           0, "", 0, ROUTE(root),

@@ -27,6 +27,10 @@ enum setting_kind {
         SETTING_PATH,       /* char *: absolute */
         SETTING_HOSTS,      /* char **: NULL-ended, never NULL */
         SETTING_NAMES,      /* char **: NULL-ended, never NULL */
+        SETTING_FILE,       /* struct settings_file */
+        SETTING_FILES,      /* struct settings_file *: each assignment adds one; never NULL */
+        SETTING_CIPHERS,    /* char *; NULL: none */
+        SETTING_HSTS,       /* char *: as it is sent; NULL: none */
         SETTING_REDIRECT,   /* struct fixed_answer */
         SETTING_RETURN,     /* struct fixed_answer */
         SETTING_KIND_COUNT,
@@ -54,6 +58,8 @@ struct site_values {
         bool is_default;
         char *root;
         char **index;
+        char *challenge;
+        struct settings_tls tls;
 };
 
 struct fixed_answer {

@@ -35,6 +35,7 @@ enum settings_handler {
 struct settings_route {
         char *prefix; /* begins with "/"; a Site's own keys make the route "/" */
         enum settings_handler handler;
+        bool is_challenge; /* what Challenge= made: not sent to HTTPS */
         char *root;      /* HANDLER_FILES: an absolute path */
         char **index;    /* names to try in a folder, NULL-ended; never NULL */
         unsigned status; /* HANDLER_REDIRECT, HANDLER_RETURN */
@@ -42,18 +43,47 @@ struct settings_route {
         struct settings_origin origin; /* of the line that says what it does */
 };
 
+/* A file that is read when the settings are put in force. */
+struct settings_file {
+        char *path; /* absolute, or "credential:NAME": below $CREDENTIALS_DIRECTORY; NULL: none */
+        struct settings_origin origin;
+};
+
+enum settings_client_certificate {
+        CLIENT_CERTIFICATE_NO,
+        CLIENT_CERTIFICATE_OPTIONAL,
+        CLIENT_CERTIFICATE_REQUIRED,
+};
+
+/* What a Site says of TLS. The lists end with a path of NULL and are never NULL. */
+struct settings_tls {
+        struct settings_file *certificates; /* PEM, the chain behind the certificate */
+        struct settings_file *keys;         /* of the certificates, in their order; or none:
+                                               each stands beside its certificate in one file */
+        struct settings_file *ocsp;         /* of the first certificates, in their order */
+        struct settings_file client_ca;
+        enum settings_client_certificate client_certificate;
+        bool redirect; /* RedirectToHTTPS */
+        char *hsts;    /* the value of Strict-Transport-Security (RFC 6797, 6.1); NULL: none */
+};
+
+enum settings_http2 { HTTP2_AUTO, HTTP2_YES, HTTP2_NO };
+enum settings_min_protocol { MIN_PROTOCOL_TLS_1_2, MIN_PROTOCOL_TLS_1_3 };
+
 struct settings_site {
         char *name;      /* a host name in lower case, or as in a Host field "[2001:db8::1]" */
         char **aliases;  /* further names, "*.example.org" among them; NULL-ended, never NULL */
         bool is_default; /* answers for hosts that no Site names; one at most, or one alone */
         struct settings_route *routes; /* longest prefix first */
         size_t route_count;
+        struct settings_tls tls;
         struct settings_origin origin;
 };
 
 struct settings_listener {
         char *name;    /* FileDescriptorName of a passed socket; of Listen= the address */
         char *address; /* NULL: only a passed socket of that name */
+        bool tls;
         struct settings_origin origin;
 };
 
@@ -73,6 +103,10 @@ struct settings {
         uint64_t head_bytes_max, body_bytes_max;
         uint64_t head_timeout_usec, body_timeout_usec, keep_alive_usec, send_timeout_usec;
         unsigned connections_max; /* 0: auto */
+        enum settings_http2 http2; /* auto: over TLS */
+        enum settings_min_protocol min_protocol;
+        struct settings_origin ciphers_origin;
+        char *ciphers; /* of TLS 1.2, as ciphers(1); NULL: the module's own */
 
         struct settings_listener *listeners;
         size_t listener_count;

@@ -42,6 +42,18 @@ const char *value_host(struct text t, bool wildcard, char *out);
 /* An absolute path, without "." segments and needless slashes, to `out` of `t.size + 1` bytes. */
 const char *value_path(struct text t, char *out);
 
+/* A path as above, or "credential:NAME" as it stands, to `out` of FILE_PATH_BYTES_MAX + 1 bytes. */
+const char *value_file(struct text t, char *out);
+
+/*
+ * "TIME [includeSubDomains] [preload]" as the value of Strict-Transport-Security (RFC 6797, 6.1),
+ * and back.
+ */
+enum { HSTS_BYTES_MAX = 80 };
+const char *value_hsts(struct text t, char out[static HSTS_BYTES_MAX]);
+int value_hsts_print(const char *hsts, struct buffer *to);
+
+const char *value_ciphers_fault(struct text t);
 const char *value_prefix_fault(struct text t); /* of a Route: "/" or "/api/" */
 const char *value_index_fault(struct text t);  /* the name of a file, without a slash */
 const char *value_user_fault(struct text t);

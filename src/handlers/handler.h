@@ -20,7 +20,11 @@ struct handler_worker {
 struct handler_route {
         const struct exchange_handler *handler;
         const struct settings_route *settings;
-        void *prepared; /* the handler's own */
+        const struct settings_site *site; /* the server's; NULL: of none */
+        uint64_t client_rules; /* the server's: whose certificates the Site asks for; 0: none */
+        bool site_has_rules;   /* the server's: not all that come in clear are served */
+        struct text tls_fields; /* the server's: lines of all answers that go by TLS */
+        void *prepared;         /* the handler's own */
 };
 
 /* x->route */
@@ -47,6 +51,9 @@ int files_cache_new(struct loop *loop, size_t bytes_max, struct files_cache **re
 struct files_cache *files_cache_free(struct files_cache *cache);
 /* Forget all files but those in use, and the roots of routes that are finished: after a reload. */
 void files_cache_drop(struct files_cache *cache);
+
+/* to-https.c: RedirectToHTTPS= */
+extern const struct exchange_handler to_https_handler;
 
 /* fixed.c: Redirect= and Return= */
 extern const struct exchange_handler redirect_handler;

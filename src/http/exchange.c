@@ -106,7 +106,7 @@ struct exchange *exchange_new(struct http_session *s, const struct exchange_carr
         x->status = 0;
         x->started = x->finished = x->failed = x->refused = false;
         x->page_bytes = x->page_taken = 0;
-        x->fields = x->page_fields = (struct text){};
+        x->fields = x->page_fields = x->route_fields = (struct text){};
         x->body_bytes = 0;
         x->error = 0;
         x->started_usec = *s->context->now_usec;

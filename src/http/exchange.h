@@ -97,6 +97,7 @@ struct exchange {
         bool refused;    /* the answer's body is `page` */
         uint8_t page_bytes, page_taken;
         struct text fields;      /* "Name: value\r\n" lines */
+        struct text route_fields; /* lines that all answers of its route have; the server's */
         struct text page_fields; /* the same for what describes `page`; a constant, mostly empty */
         uint64_t body_bytes;     /* length of the answer's body, or EXCHANGE_LENGTH_UNKNOWN */
 

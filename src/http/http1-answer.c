@@ -119,11 +119,13 @@ static char *put_head(struct http1_session *h, struct exchange *x, char *at) {
                 at = put_decimal(at, x->body_bytes);
                 at = PUT(at, "\r\n");
         }
+        at = put_text(at, x->route_fields);
         return put_text(at, x->page_fields);
 }
 
 static int write_head(struct http1_session *h, struct exchange *x) {
-        size_t need = HEAD_FIXED_BYTES_MAX + x->page_fields.size + x->fields.size;
+        size_t need = HEAD_FIXED_BYTES_MAX + x->route_fields.size + x->page_fields.size +
+                      x->fields.size;
         char *at;
         int r;
 

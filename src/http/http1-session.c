@@ -192,7 +192,7 @@ static int body_invite(struct http1_session *h) {
 static bool answer_ourselves(struct http1_session *h, struct exchange *x) {
         const struct http_request *request = &x->request;
 
-        if (request->wants_tls) { /* this is no TLS: RFC 9110, 7.4 */
+        if (request->wants_tls && !h->session.tls) { /* RFC 9110, 7.4 */
                 exchange_take_over(x, 0);
                 exchange_refuse(x, 421, (struct text){});
         } else if (request->expects_other) {

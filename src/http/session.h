@@ -122,6 +122,7 @@ struct http_protocol {
 struct http_session {
         const struct http_protocol *protocol;
         struct http_context *context;
+        void *connection; /* the server's, untouched */
         /*
          * Something changed from outside of feed/output/sent (a handler answered later): the
          * connection asks output() again, soon, and looks at `phase` and `wants_input`. Never
@@ -131,6 +132,7 @@ struct http_session {
         uint8_t phase;    /* enum http_phase */
         bool wants_input; /* receive and feed; false: leave bytes in the kernel (back pressure) */
         bool yielding; /* stopped at HTTP_REQUESTS_MAX: if output() gave NONE, call it next turn */
+        bool tls;          /* set by the connection: nobody else reads along */
         bool close_soon;   /* set by the connection (drain): answer what is under way, then close */
         /* an answer under way ends where the connection does: cut short, reset it */
         bool ends_by_close;

@@ -2,10 +2,8 @@
 #include "loop/loop.h"
 
 #include <errno.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "loop/loop-internal.h"
@@ -85,13 +83,6 @@ static int send_head(struct loop_file_send *send) {
         return 0;
 }
 
-/* tmpfs is its own page cache, and does not know RWF_NOWAIT. */
-static bool file_is_in_memory(int file) {
-        struct statfs fs;
-
-        return fstatfs(file, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
-}
-
 /* Is the byte at `offset` in the page cache (or past the end, which costs no reading either)? */
 static bool byte_is_cached(struct loop_file_send *send, uint64_t offset) {
         char byte;
@@ -101,7 +92,7 @@ static bool byte_is_cached(struct loop_file_send *send, uint64_t offset) {
                 return true;
         if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
                 return false;
-        send->always_warm = file_is_in_memory(send->file);
+        send->always_warm = loop_file_is_in_memory(send->file);
         send->always_cold = !send->always_warm;
         return send->always_warm;
 }

@@ -362,6 +362,26 @@ void loop_offload(struct loop *loop, struct loop_job *job, void (*work)(struct l
                   void (*done)(struct loop_job *job));
 
 /*
+ * Read `bytes` of a file at `offset` into `to`. Zeroed but for these four; kept for one file, it
+ * knows what the file system can tell. loop_read_now() gives bytes, 0 at the end of the file,
+ * -EAGAIN where it would have to wait for the disk, or -errno. Then loop_read_file() has the pool
+ * read, and `result` is as that of pread(2), with -errno; it cannot be cancelled.
+ */
+struct loop_file_read {
+        int file;
+        uint64_t offset;
+        size_t bytes;
+        void *to;
+        ssize_t result;
+        bool always_warm, always_cold; /* private from here on */
+        struct loop_job job;
+        void (*done)(struct loop_file_read *read);
+};
+ssize_t loop_read_now(struct loop_file_read *read);
+void loop_read_file(struct loop *loop, struct loop_file_read *read,
+                    void (*done)(struct loop_file_read *read));
+
+/*
  * Threads for what may block, shared by all loops; started when first needed, ended when idle 10 s.
  */
 int offload_pool_new(unsigned threads_max, struct offload_pool **ret);

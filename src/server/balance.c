@@ -51,7 +51,8 @@ static struct worker *worker_with_fewest(struct worker *w) {
         return fewest;
 }
 
-bool worker_pass_on(struct worker *worker, int fd, const struct sockaddr *address, socklen_t size) {
+bool worker_pass_on(struct worker *worker, int fd, const struct sockaddr *address, socklen_t size,
+                    bool tls) {
         struct worker *to = worker_with_fewest(worker);
         struct worker_command *command;
 
@@ -62,6 +63,7 @@ bool worker_pass_on(struct worker *worker, int fd, const struct sockaddr *addres
                 return false;
         command->kind = WORKER_TAKE_SOCKET;
         command->socket.fd = fd;
+        command->socket.tls = tls;
         command->socket.address_size = MIN(size, (socklen_t)sizeof(command->socket.address));
         memcpy(&command->socket.address, address, command->socket.address_size);
         atomic_fetch_add(&to->incoming, 1);

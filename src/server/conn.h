@@ -4,6 +4,10 @@
 #include "http/session.h"
 #include "loop/loop.h"
 
+struct http2_module;
+struct tls_module;
+struct tls_server;
+
 /*
  * A connection owns a socket, a protocol's session and the deadlines; the exchanges on it belong to
  * the session. Everything here runs on the worker's thread.
@@ -20,7 +24,12 @@ struct conn_set {
         struct loop *loop;
         struct http_context *http;
         struct conn_limits limits;
-        struct pool conns, outputs;
+        const struct http2_module *http2; /* NULL: not spoken */
+        bool http2_plain;                 /* also without TLS, by prior knowledge */
+        const struct tls_module *tls;     /* NULL: no listener wants it */
+        struct tls_server *tls_server;    /* for connections from now on; the snapshot's */
+        char *room;                       /* CONN_ROOM_BYTES for what is being changed; or NULL */
+        struct pool conns, outputs, tls_conns, tls_outputs;
         struct list idle; /* between requests; the longest idle first */
         struct list busy;
         unsigned count;
@@ -38,10 +47,12 @@ void conn_set_init(struct conn_set *set, struct loop *loop, struct http_context 
 void conn_set_finish(struct conn_set *set); /* no connection is left */
 
 /*
- * Serve an accepted descriptor, which is taken over also on failure. Past limits.conns_max the
- * longest idle connection is ended for it; while `full` the caller accepts none. Errors: -ENOMEM.
+ * Serve an accepted descriptor, which is taken over also on failure; `tls` as its listener says.
+ * Past limits.conns_max the longest idle connection is ended for it; while `full` the caller
+ * accepts none. Errors: -ENOMEM.
  */
-int conn_accept(struct conn_set *set, int fd, const struct sockaddr *address, socklen_t size);
+int conn_accept(struct conn_set *set, int fd, const struct sockaddr *address, socklen_t size,
+                bool tls);
 
 /* End the longest idle connection, to win its descriptor. False: none is idle. */
 bool conn_set_evict(struct conn_set *set);
@@ -60,6 +71,9 @@ void conn_set_abort(struct conn_set *set);
 
 /* Is any exchange under way? */
 bool conn_set_is_busy(const struct conn_set *set);
+
+/* By whose rules the client was asked for a certificate (certificates.h); 0: it was not asked. */
+uint64_t conn_client_rules(const struct http_session *s);
 
 /* "192.0.2.1", "2001:db8::1", "unix", "vsock:3": the peer of the connection that carries `s`. */
 enum { CONN_PEER_BYTES = 64 };

@@ -50,6 +50,13 @@ static struct listener *listener_unref(struct listener *l) {
         return NULL;
 }
 
+bool listener_is_tls(const struct listener *l, const struct settings *settings) {
+        for (size_t i = 0; i < settings->listener_count; i++)
+                if (strcmp(settings->listeners[i].name, l->name) == 0)
+                        return settings->listeners[i].tls;
+        return strcmp(l->name, "https") == 0;
+}
+
 struct listener_set *listener_set_free(struct listener_set *set) {
         if (!set)
                 return NULL;

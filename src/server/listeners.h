@@ -38,6 +38,9 @@ int listener_set_new_passed(const struct activation_socket *sockets, size_t coun
 int listener_set_open(const struct settings *settings, const struct listener_set *old,
                       char reason[static LISTENER_REASON_BYTES], struct listener_set **ret);
 
+/* What the settings say of it: whether clients come by TLS. */
+bool listener_is_tls(const struct listener *l, const struct settings *settings);
+
 /* Lets go of its listeners; the last to let go closes them. Accepts NULL. */
 struct listener_set *listener_set_free(struct listener_set *set);
 DEFINE_FREEP(struct listener_set, listener_set)

@@ -124,6 +124,23 @@ int supervisor_load_settings(struct supervisor *s, struct settings **ret) {
         return 0;
 }
 
+int supervisor_make_snapshot(struct supervisor *s, struct settings *settings, struct buffer *faults,
+                             struct snapshot **ret) {
+        struct text rest, line;
+        int r = modules_open(&s->modules, s->worker_count, settings, faults);
+
+        if (r == 0)
+                r = snapshot_new(settings, s->worker_count, &s->modules.for_snapshots, faults, ret);
+        if (r < 0)
+                return r;
+        rest = buffer_text(faults);
+        while (text_next_word(&rest, "\n", &line))
+                log_warning("%.*s", TEXT_ARGS(line));
+        s->keys_wanted = true; /* as soon as it is in force */
+        s->dates_next_usec = 0;
+        return 0;
+}
+
 /* What only a new process can change. */
 static void tell_what_needs_restart(const struct settings *old, const struct settings *new) {
         if (strcmp(old->backend, new->backend) != 0 || old->trigger != new->trigger ||
@@ -154,7 +171,7 @@ static int reload_build(struct supervisor *s, struct reloaded *new) {
 
         if (r < 0)
                 return r;
-        r = snapshot_new(new->settings, s->worker_count, &faults, &new->snapshot);
+        r = supervisor_make_snapshot(s, new->settings, &faults, &new->snapshot);
         if (r < 0) {
                 supervisor_tell_faults(s, &faults);
                 return r;

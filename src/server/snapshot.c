@@ -2,10 +2,12 @@
 #include "server/snapshot.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
 #include "http/target.h"
+#include "server/certificates.h"
 
 /*
  * Hosts are found by one keyed hash of the name in lower case; a wildcard "*.example.org" stands in
@@ -68,6 +70,14 @@ static int hosts_fill(struct snapshot *s) {
         return 0;
 }
 
+static void route_note_site(struct handler_route *route, const struct settings_site *site,
+                            const char *fields) {
+        route->site = site;
+        route->tls_fields = text_of(fields);
+        route->client_rules = certificates_client_rules(site);
+        route->site_has_rules = route->client_rules || site->tls.redirect;
+}
+
 static int routes_prepare(struct snapshot *s, struct buffer *faults) {
         const struct settings *settings = s->settings;
         char reason[HANDLER_REASON_BYTES], place[SETTINGS_PLACE_BYTES];
@@ -78,17 +88,24 @@ static int routes_prepare(struct snapshot *s, struct buffer *faults) {
                 count += settings->sites[i].route_count;
         s->routes = calloc(count + 1, sizeof(*s->routes));
         s->site_routes = calloc(settings->site_count + 1, sizeof(*s->site_routes));
-        if (!s->routes || !s->site_routes)
+        s->site_fields = calloc(settings->site_count + 1, sizeof(*s->site_fields));
+        if (!s->routes || !s->site_routes || !s->site_fields)
                 return -ENOMEM;
         for (size_t i = 0; i < settings->site_count; i++) {
                 const struct settings_site *site = &settings->sites[i];
 
                 s->site_routes[i] = s->route_count;
+                if (site->tls.hsts &&
+                    asprintf(&s->site_fields[i], "Strict-Transport-Security: %s\r\n",
+                             site->tls.hsts) < 0) {
+                        s->site_fields[i] = NULL;
+                        return -ENOMEM;
+                }
                 for (size_t j = 0; j < site->route_count; j++) {
                         const struct settings_route *route = &site->routes[j];
                         int r = handler_route_prepare(&s->routes[s->route_count], route, reason);
 
-                        s->route_count++;
+                        route_note_site(&s->routes[s->route_count++], site, s->site_fields[i]);
                         if (r == -ENOMEM)
                                 return r;
                         if (r < 0) {
@@ -110,7 +127,7 @@ static int snapshot_allocate(struct settings *settings, unsigned workers, struct
         if (!s)
                 return -ENOMEM;
         s->settings = settings_ref(settings);
-        s->held.by = workers;
+        s->held.by = s->worker_count = workers;
         s->uses = aligned_alloc(64, workers * sizeof(*s->uses));
         if (!s->uses)
                 return -ENOMEM;
@@ -119,7 +136,42 @@ static int snapshot_allocate(struct settings *settings, unsigned workers, struct
         return 0;
 }
 
-int snapshot_new(struct settings *settings, unsigned workers, struct buffer *faults,
+/* A context a worker, all made of the same bytes. */
+static int tls_prepare(struct snapshot *s, const struct snapshot_modules *modules,
+                       struct buffer *faults) {
+        int r;
+
+        if (!modules)
+                return 0;
+        s->http2 = s->settings->http2 == HTTP2_NO ? NULL : modules->http2;
+        if (!modules->tls || !certificates_are_wanted(s->settings))
+                return 0;
+        r = certificates_read(s->settings, faults, &s->certificates);
+        if (r < 0)
+                return r;
+        s->certificates->settings.http2 = s->http2 != NULL;
+        s->tls_servers = calloc(s->worker_count, sizeof(*s->tls_servers));
+        if (!s->tls_servers)
+                return -ENOMEM;
+        s->tls = modules->tls;
+        s->tls_workers = modules->tls_workers;
+        for (unsigned i = 0; r == 0 && i < s->worker_count; i++) {
+                _cleanup_(buffer_finish)
+                struct buffer again = {}; /* the first one has said it all */
+
+                r = s->tls->server_new(modules->tls_workers[i], &s->certificates->settings,
+                                       i ? &again : faults, &s->tls_servers[i]);
+        }
+        return r;
+}
+
+void snapshot_let_go_of_tls(struct snapshot *s, unsigned worker) {
+        if (s->tls_servers && s->tls_servers[worker])
+                s->tls_servers[worker] = s->tls->server_free(s->tls_servers[worker]);
+}
+
+int snapshot_new(struct settings *settings, unsigned workers,
+                 const struct snapshot_modules *modules, struct buffer *faults,
                  struct snapshot **ret) {
         _cleanup_(snapshot_freep)
         struct snapshot *s = NULL;
@@ -131,6 +183,12 @@ int snapshot_new(struct settings *settings, unsigned workers, struct buffer *fau
         if (r < 0)
                 return r;
         r = routes_prepare(s, faults);
+        if (r != -ENOMEM) {
+                int t = tls_prepare(s, modules, faults);
+
+                if (t < 0)
+                        r = t == -EBADMSG ? -EINVAL : t;
+        }
         if (r < 0)
                 return r;
         *ret = take_ptr(s);
@@ -169,9 +227,16 @@ struct snapshot *snapshot_free(struct snapshot *s) {
         for (size_t i = 0; i < s->route_count; i++)
                 handler_route_finish(&s->routes[i]);
         free(s->routes);
+        for (size_t i = 0; s->site_fields && i < s->settings->site_count; i++)
+                free(s->site_fields[i]);
+        free(s->site_fields);
         free(s->site_routes);
         free(s->hosts);
         free(s->uses);
+        for (unsigned i = 0; i < s->worker_count; i++)
+                snapshot_let_go_of_tls(s, i);
+        free(s->tls_servers);
+        certificates_free(s->certificates);
         settings_unref(s->settings);
         free(s);
         return NULL;

@@ -182,7 +182,7 @@ static int make_snapshot(struct supervisor *s) {
         int r = -EINVAL;
 
         if (!s->settings_are_faulty)
-                r = snapshot_new(s->settings, s->worker_count, &faults, &s->snapshot);
+                r = supervisor_make_snapshot(s, s->settings, &faults, &s->snapshot);
         if (r == 0)
                 return 0;
         if (!s->settings_are_faulty) {
@@ -417,6 +417,7 @@ void supervisor_close(struct supervisor *s) {
         listener_set_free(s->listeners);
         log_target_free(s->log);
         settings_unref(s->settings);
+        modules_close(&s->modules);
         buffer_finish(&s->faults);
         fd_close(s->signal_fd);
         fd_close(s->poke_fd);

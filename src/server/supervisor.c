@@ -108,6 +108,7 @@ static uint64_t supervisor_steps(struct supervisor *s) {
         next = supervisor_drain_step(s, now);
         next = MIN(next, supervisor_idle_step(s, now));
         next = MIN(next, supervisor_watchdog_step(s, now));
+        next = MIN(next, supervisor_certificates_step(s, now));
         next = MIN(next, supervisor_status_step(s, now));
         next = MIN(next, supervisor_pressure_step(s, now));
         next = MIN(next, control_step(s->control, now));

@@ -3,6 +3,7 @@
 
 #include "control/control.h"
 #include "server/listeners.h"
+#include "server/modules.h"
 #include "server/worker.h"
 #include "systemd/pressure.h"
 
@@ -43,6 +44,10 @@ struct supervisor {
         struct snapshot *snapshot;
         struct listener_set *listeners;
         struct log_target *log;
+        struct modules modules;
+        uint64_t keys_next_usec;  /* when tickets get a new key; 0: never yet */
+        bool keys_wanted;         /* workers that had no TLS before do not know them */
+        uint64_t dates_next_usec; /* when certificates are looked at again */
         struct held *old_snapshots, *old_listeners, *old_logs; /* replaced, and not yet let go of */
         bool sockets_were_passed;                              /* by systemd */
         bool settings_are_faulty;                              /* answers 503, leaves soon */
@@ -109,6 +114,9 @@ void supervisor_reopen_log(struct supervisor *s);
 void supervisor_let_go(struct supervisor *s); /* free what no worker holds any more */
 /* Read the settings, with the welcome page where they name no site. Faults are logged. -errno. */
 int supervisor_load_settings(struct supervisor *s, struct settings **ret);
+/* With the modules that it needs, opened. Warnings are logged. Errors: as snapshot_new(). */
+int supervisor_make_snapshot(struct supervisor *s, struct settings *settings,
+                             struct buffer *faults, struct snapshot **ret);
 /* Log each fault, a line each, and keep them; the first one becomes the status. */
 void supervisor_tell_faults(struct supervisor *s, const struct buffer *faults);
 void supervisor_tell_fault(struct supervisor *s, const char *format, ...) _printf_(2, 3);
@@ -118,6 +126,8 @@ void supervisor_forget_faults(struct supervisor *s);
 /* idle.c: each gives when it wants to be called again (monotonic), USEC_INFINITY for never. */
 uint64_t supervisor_idle_step(struct supervisor *s, uint64_t now_usec);
 uint64_t supervisor_watchdog_step(struct supervisor *s, uint64_t now_usec);
+/* certificates-watch.c: keys of session tickets are renewed, certificates that end are told of */
+uint64_t supervisor_certificates_step(struct supervisor *s, uint64_t now_usec);
 uint64_t supervisor_status_step(struct supervisor *s, uint64_t now_usec);
 
 /* pressure.c: drop caches when memory is scarce */

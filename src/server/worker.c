@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/invariant.h"
 #include "base/log.h"
 #include "server/listeners.h"
@@ -20,7 +21,7 @@
  * supervisor's commands arrive as messages of the loop, one after the other, in order.
  */
 
-#define TROUBLE_TOLD_USEC (10 * USEC_PER_SEC) /* a warning of scarce descriptors, no oftener */
+#define TROUBLE_TOLD_USEC (10 * USEC_PER_SEC)      /* a warning of scarce descriptors, no oftener */
 enum { FILES_CACHE_BYTES_MAX = 16 * 1024 * 1024 }; /* bodies held in memory by one worker */
 
 /* Listeners taken together; freed when the loop has let go of the last. */
@@ -28,6 +29,7 @@ struct worker_listeners {
         struct worker *worker;
         struct listener_set *set;
         size_t count, alive;
+        bool *tls; /* of each, by the settings in force; behind the listeners in memory */
         struct loop_listener listeners[];
 };
 
@@ -61,11 +63,51 @@ static const struct exchange_handler no_site_handler = {
         .start = no_site_start,
 };
 
+static void misdirected_start(struct exchange *x) {
+        exchange_refuse(x, 421, (struct text){});
+}
+
+/* The connection's certificates were asked for by the rules of another Site (RFC 9110, 15.5.20). */
+static const struct exchange_handler misdirected_handler = {
+        .name = "misdirected",
+        .start = misdirected_start,
+};
+
+static void in_clear_start(struct exchange *x) {
+        exchange_refuse(x, 403, (struct text){});
+}
+
+/* No certificate can be shown here, and the Site is for nobody without one. */
+static const struct exchange_handler in_clear_handler = {
+        .name = "in-clear",
+        .start = in_clear_start,
+};
+
+/* What a Site says of TLS, for the request that came by it, or did not. */
+static void worker_apply_site_rules(const struct http_session *s, struct exchange *x,
+                                    const struct handler_route *route) {
+        const struct settings_tls *tls = &route->site->tls;
+
+        if (s->tls) {
+                x->route_fields = route->tls_fields;
+                if (route->client_rules && route->client_rules != conn_client_rules(s))
+                        x->handler = &misdirected_handler;
+        } else if (route->settings->is_challenge) {
+                return;
+        } else if (tls->redirect) {
+                x->handler = &to_https_handler;
+        } else if (tls->client_certificate == CLIENT_CERTIFICATE_REQUIRED) {
+                x->handler = &in_clear_handler;
+        }
+}
+
 static void worker_route(struct http_session *s, struct exchange *x) {
         struct worker *w = worker_of_context(s->context);
         const struct handler_route *route = snapshot_route(w->snapshot, &x->request);
 
         x->handler = route ? route->handler : &no_site_handler;
+        if (route && unlikely(s->tls || route->site_has_rules))
+                worker_apply_site_rules(s, x, route);
         x->route = route;
         x->worker = &w->handlers;
         x->owner = w->snapshot;
@@ -77,6 +119,7 @@ static void worker_route(struct http_session *s, struct exchange *x) {
 /* The last exchange that used an older snapshot is over, or there was none. */
 static void worker_let_go(struct worker *w, struct snapshot *s) {
         files_cache_drop(w->handlers.files); /* with the roots of its routes */
+        snapshot_let_go_of_tls(s, w->index);
         held_let_go(&s->held);
         worker_poke(w);
 }
@@ -119,14 +162,30 @@ static struct worker *worker_of_listener(struct loop_listener *l) {
         return ((struct worker_listeners *)l->owner)->worker;
 }
 
+/* As the settings in force say, by the listener's name. */
+static bool worker_listener_is_tls(const struct worker *w, const struct loop_listener *l) {
+        const struct worker_listeners *all = l->owner;
+
+        return all->tls[l - all->listeners];
+}
+
+static void worker_serve(struct worker *w, int fd, const struct sockaddr *address, socklen_t size,
+                         bool tls) {
+        if (tls && !w->conns.tls_server)
+                fd_close(fd); /* no Site has a certificate, as the log has said */
+        else if (conn_accept(&w->conns, fd, address, size, tls) < 0)
+                log_warning("a connection was dropped: out of memory");
+}
+
 static void worker_accepted(struct loop_listener *l, int fd, const struct sockaddr *address,
                             socklen_t size) {
         struct worker *w = worker_of_listener(l);
 
-        if (w->all_count > 1 && worker_pass_on(w, fd, address, size))
+        bool tls = worker_listener_is_tls(w, l);
+
+        if (w->all_count > 1 && worker_pass_on(w, fd, address, size, tls))
                 return;
-        if (conn_accept(&w->conns, fd, address, size) < 0)
-                log_warning("a connection was dropped: out of memory");
+        worker_serve(w, fd, address, size, tls);
 }
 
 static void worker_accept_trouble(struct loop_listener *l, int error) {
@@ -181,6 +240,13 @@ static void worker_listener_stopped(struct loop_listener *l) {
         worker_leave_if_done(w);
 }
 
+static void worker_look_at_listeners(struct worker *w) {
+        struct worker_listeners *all = w->listeners;
+
+        for (size_t i = 0; all && i < all->count; i++)
+                all->tls[i] = listener_is_tls(all->set->listeners[i], w->snapshot->settings);
+}
+
 static void worker_stop_listening(struct worker *w) {
         struct worker_listeners *all = take_ptr(w->listeners);
 
@@ -192,7 +258,7 @@ static void worker_take_listeners(struct worker *w, struct listener_set *set) {
         struct worker_listeners *all;
 
         worker_stop_listening(w);
-        all = calloc(1, sizeof(*all) + set->count * sizeof(all->listeners[0]));
+        all = calloc(1, sizeof(*all) + set->count * (sizeof(all->listeners[0]) + 1));
         if (!all || !set->count) {
                 if (!all)
                         log_error("worker %u does not accept connections: out of memory", w->index);
@@ -200,13 +266,15 @@ static void worker_take_listeners(struct worker *w, struct listener_set *set) {
                 held_let_go(&set->held);
                 return;
         }
-        *all = (struct worker_listeners){ w, set, set->count, set->count };
+        *all = (struct worker_listeners){ w, set, set->count, set->count, .tls = NULL };
+        all->tls = (bool *)&all->listeners[set->count];
         for (size_t i = 0; i < set->count; i++) {
                 loop_listen(w->loop, &all->listeners[i], set->listeners[i]->fd, w->all_count > 1,
                             worker_accepted, worker_accept_trouble);
                 all->listeners[i].owner = all;
         }
         w->listeners = all;
+        worker_look_at_listeners(w);
         w->listening++;
         worker_listen_as_fits(w);
 }
@@ -227,6 +295,13 @@ static void worker_apply_settings(struct worker *w) {
                 .send_timeout_usec = settings->send_timeout_usec,
                 .conns_max = w->options.sockets_max,
         };
+        if (w->snapshot->http2) /* sessions of before need it as long as they live */
+                w->conns.http2 = w->snapshot->http2;
+        w->conns.http2_plain = w->snapshot->http2 && settings->http2 == HTTP2_YES;
+        if (w->snapshot->tls)
+                w->conns.tls = w->snapshot->tls;
+        w->conns.tls_server = w->snapshot->tls ? w->snapshot->tls_servers[w->index] : NULL;
+        worker_look_at_listeners(w);
 }
 
 static void worker_take_snapshot(struct worker *w, struct snapshot *s) {
@@ -236,6 +311,13 @@ static void worker_take_snapshot(struct worker *w, struct snapshot *s) {
         worker_apply_settings(w);
         if (old->uses[w->index].exchanges == 0)
                 worker_let_go(w, old);
+}
+
+static void worker_take_keys(struct worker *w, const struct tls_ticket_keys *keys) {
+        const struct snapshot *s = w->snapshot;
+
+        if (s->tls)
+                s->tls->worker_take_keys(s->tls_workers[w->index], keys);
 }
 
 static void worker_drain(struct worker *w) {
@@ -262,10 +344,9 @@ static void worker_do(struct worker *w, const struct worker_command *command) {
         case WORKER_TAKE_SOCKET:
                 if (!command->sequence)
                         atomic_fetch_sub(&w->incoming, 1);
-                if (conn_accept(&w->conns, command->socket.fd,
-                                (const struct sockaddr *)&command->socket.address,
-                                command->socket.address_size) < 0)
-                        log_warning("a connection was dropped: out of memory");
+                worker_serve(w, command->socket.fd,
+                             (const struct sockaddr *)&command->socket.address,
+                             command->socket.address_size, command->socket.tls);
                 break;
         case WORKER_PAUSE:
                 w->paused = true;
@@ -282,6 +363,7 @@ static void worker_do(struct worker *w, const struct worker_command *command) {
                 conn_set_abort(&w->conns);
                 break;
         case WORKER_TAKE_LOG: access_log_set_target(&w->log, command->log); break;
+        case WORKER_TAKE_KEYS: worker_take_keys(w, &command->keys); break;
         case WORKER_PING: break;
         case WORKER_DROP_CACHES: worker_drop_caches(w); break;
         }

@@ -4,6 +4,7 @@
 #include "server/access-log.h"
 #include "server/conn.h"
 #include "server/snapshot.h"
+#include "tls/tls.h"
 
 #include <pthread.h>
 
@@ -22,6 +23,7 @@ enum worker_command_kind {
         WORKER_TAKE_LOG,    /* write the access log there */
         WORKER_PING,        /* show that the loop turns */
         WORKER_DROP_CACHES, /* let go of all memory that nobody uses */
+        WORKER_TAKE_KEYS, /* of session tickets */
 };
 
 /* Listening sockets, shared by the workers; made and freed by the supervisor (listeners.h). */
@@ -82,8 +84,10 @@ struct worker_command {
                 struct snapshot *snapshot;
                 struct listener_set *listeners;
                 struct log_target *log;
+                struct tls_ticket_keys keys;
                 struct {
                         int fd;
+                        bool tls;
                         socklen_t address_size;
                         struct sockaddr_storage address;
                 } socket;
@@ -102,7 +106,8 @@ int worker_start(struct worker *worker);
  * balance.c: give an accepted descriptor to a worker that has clearly fewer connections. False:
  * there is none, or no memory; the caller keeps the descriptor. On the thread of `worker`.
  */
-bool worker_pass_on(struct worker *worker, int fd, const struct sockaddr *address, socklen_t size);
+bool worker_pass_on(struct worker *worker, int fd, const struct sockaddr *address, socklen_t size,
+                    bool tls);
 
 /*
  * Hand over a command, which is on the heap and becomes the worker's. False: it has left already.

@@ -63,7 +63,7 @@ static void accepted(struct loop_listener *l, int fd, const struct sockaddr *add
                      socklen_t size) {
         struct sim *sim = container_of(l, struct sim, listener);
 
-        if (conn_accept(&sim->conns, fd, address, size) < 0)
+        if (conn_accept(&sim->conns, fd, address, size, false) < 0)
                 sim_fault(sim, NULL, "out of memory");
 }
 

@@ -140,7 +140,7 @@ static int dial(struct world *w) {
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
         assert_int_equal(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
         assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
-        assert_int_equal(conn_accept(&w->set, pair[0], NULL, 0), 0);
+        assert_int_equal(conn_accept(&w->set, pair[0], NULL, 0, false), 0);
         return pair[1];
 }
 
@@ -254,7 +254,7 @@ static void last_word_is_not_waited_for(void **state) {
         assert_int_equal(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
         while (send(pair[0], "full", 4, MSG_DONTWAIT) > 0)
                 ; /* as answers before would that the peer did not read */
-        assert_int_equal(conn_accept(&w->set, pair[0], NULL, 0), 0);
+        assert_int_equal(conn_accept(&w->set, pair[0], NULL, 0, false), 0);
         assert_int_equal(write(pair[1], "GET", 3), 3);
         turn_until(w, &w->gone, 1);
         assert_in_range(clock_monotonic_usec() - start, 1200000, 3000000);

@@ -21,7 +21,7 @@ static struct snapshot *make(char **options) {
         struct snapshot *s = NULL;
 
         assert_int_equal(settings_load(&sources, &faults, &settings), 0);
-        assert_int_equal(snapshot_new(settings, 2, &faults, &s), 0);
+        assert_int_equal(snapshot_new(settings, 2, NULL, &faults, &s), 0);
         return s;
 }
 

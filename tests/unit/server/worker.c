@@ -52,7 +52,7 @@ static void team_start(struct team *t, const struct loop_backend *backend) {
         socklen_t size = sizeof(t->address);
 
         assert_int_equal(settings_load(&sources, &faults, &settings), 0);
-        assert_int_equal(snapshot_new(settings, WORKERS, &faults, &t->snapshot), 0);
+        assert_int_equal(snapshot_new(settings, WORKERS, NULL, &faults, &t->snapshot), 0);
         assert_int_equal(
                 listener_set_open(&(struct settings){ .listeners = &where, .listener_count = 1 },
                                   NULL, reason, &t->listeners),
@@ -169,8 +169,8 @@ static void nothing_is_passed_to_one_that_leaves(void **state) {
         assert_non_null(workers[0].loop);
         counter_set(&workers[0].figures.connections, 100);
         workers[1].closing = true;
-        assert_false(
-                worker_pass_on(&workers[0], 0, (const struct sockaddr *)&address, sizeof(address)));
+        assert_false(worker_pass_on(&workers[0], 0, (const struct sockaddr *)&address,
+                                    sizeof(address), false));
         loop_free(workers[0].loop);
 }
 

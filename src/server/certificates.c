@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/certificates.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "base/hash.h"
+
+/*
+ * Files are read by the supervisor, as whom emberd runs, and only when settings are put in force:
+ * a reload takes up new certificates, and one that is broken keeps the old settings whole.
+ */
+
+enum { FILE_BYTES_MAX = 1024 * 1024 };
+
+bool certificates_are_wanted(const struct settings *settings) {
+        for (size_t i = 0; i < settings->site_count; i++)
+                if (settings->sites[i].tls.certificates[0].path)
+                        return true;
+        return false;
+}
+
+/* ---- files ---- */
+
+static const char *file_path(const char *path, char *out, size_t size) {
+        struct text t = text_of(path), prefix = TEXT("credential:");
+        const char *folder = getenv("CREDENTIALS_DIRECTORY");
+
+        if (!text_starts_with(t, prefix))
+                return path;
+        if (!folder)
+                return NULL;
+        if (snprintf(out, size, "%s/%s", folder, path + prefix.size) >= (int)size)
+                return NULL;
+        return out;
+}
+
+static void file_fault(struct buffer *faults, const struct settings_file *file, const char *key,
+                       const char *what) {
+        char place[SETTINGS_PLACE_BYTES];
+
+        settings_place(&file->origin, place);
+        buffer_printf(faults, "%s: %s=%s: %s\n", place, key, file->path, what);
+}
+
+/* A credential is protected by systemd; a file in the open is for emberd's group at most. */
+static void warn_of_readable(struct buffer *faults, const struct settings_file *file,
+                             const char *path) {
+        char place[SETTINGS_PLACE_BYTES];
+        struct stat st;
+
+        if (stat(path, &st) < 0 || !(st.st_mode & S_IROTH))
+                return;
+        settings_place(&file->origin, place);
+        buffer_printf(faults,
+                      "%s: warning: %s holds a private key and is readable by everybody; "
+                      "chmod o= it\n",
+                      place, path);
+}
+
+/* Errors: -EBADMSG (the fault is noted), -ENOMEM. */
+static int file_read(struct certificates *c, const struct settings_file *file, const char *key,
+                     bool is_secret, struct buffer *faults, struct text *ret) {
+        struct buffer *b = &c->files[c->file_count];
+        char room[4096], what[256];
+        const char *path = file_path(file->path, room, sizeof(room));
+        int r;
+
+        if (!path) {
+                file_fault(faults, file, key,
+                           "systemd passed no credentials; add LoadCredential= to the service");
+                return -EBADMSG;
+        }
+        r = fd_read_file(path, FILE_BYTES_MAX, &b->data, &b->used);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0) {
+                snprintf(what, sizeof(what), "%s; name a file that emberd may read",
+                         r == -EFBIG ? "more than 1 MiB" : strerror(-r));
+                file_fault(faults, file, key, what);
+                return -EBADMSG;
+        }
+        c->file_count++;
+        b->size = b->used;
+        if (is_secret)
+                warn_of_readable(faults, file, path);
+        *ret = buffer_text(b);
+        return 0;
+}
+
+/* ---- sites ---- */
+
+static size_t files_count(const struct settings_file *files) {
+        size_t count = 0;
+
+        while (files[count].path)
+                count++;
+        return count;
+}
+
+/* "FILE:LINE", kept as one more file. */
+static int place_keep(struct certificates *c, const struct settings_origin *origin,
+                      const char **ret) {
+        struct buffer *b = &c->files[c->file_count];
+        char place[SETTINGS_PLACE_BYTES];
+        int r;
+
+        settings_place(origin, place);
+        r = buffer_append(b, place, strlen(place) + 1);
+        if (r < 0)
+                return r;
+        c->file_count++;
+        *ret = b->data;
+        return 0;
+}
+
+static int certificate_read(struct certificates *c, const struct settings_tls *tls, size_t i,
+                            struct buffer *faults, struct tls_certificate *ret) {
+        const struct settings_file *file = &tls->certificates[i];
+        bool has_keys = tls->keys[0].path, has_ocsp = i < files_count(tls->ocsp);
+        int r = place_keep(c, &file->origin, &ret->place), s = 0;
+
+        ret->path = file->path;
+        if (r == 0)
+                r = file_read(c, file, "Certificate", !has_keys, faults, &ret->chain);
+        if (r == -ENOMEM)
+                return r;
+        if (has_keys)
+                s = file_read(c, &tls->keys[i], "Key", true, faults, &ret->key);
+        else
+                ret->key = ret->chain;
+        if (s == 0 && has_ocsp)
+                s = file_read(c, &tls->ocsp[i], "OCSPResponse", false, faults, &ret->ocsp);
+        return s < 0 ? s : r;
+}
+
+static int site_names(const struct settings_site *site, struct tls_site *ret) {
+        size_t count = 1;
+
+        for (char **alias = site->aliases; *alias; alias++)
+                count++;
+        ret->names = calloc(count + 1, sizeof(*ret->names));
+        if (!ret->names)
+                return -ENOMEM;
+        ret->names[0] = site->name;
+        for (size_t i = 1; i < count; i++)
+                ret->names[i] = site->aliases[i - 1];
+        return 0;
+}
+
+static int site_read(struct certificates *c, const struct settings_site *site,
+                     struct buffer *faults, struct tls_site *ret) {
+        const struct settings_tls *tls = &site->tls;
+        int result = 0, r = site_names(site, ret);
+
+        if (r < 0)
+                return r;
+        ret->owner = (const void *)(uintptr_t)certificates_client_rules(site);
+        ret->certificates = &c->all[c->count];
+        ret->client_certificate = (enum tls_client_certificate)tls->client_certificate;
+        for (size_t i = 0; tls->certificates[i].path; i++) {
+                r = certificate_read(c, tls, i, faults, &c->all[c->count]);
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0)
+                        result = r;
+                c->count++;
+                ret->certificate_count++;
+        }
+        if (!tls->client_ca.path)
+                return result;
+        ret->client_ca_path = tls->client_ca.path;
+        r = place_keep(c, &tls->client_ca.origin, &ret->client_ca_place);
+        if (r == 0)
+                r = file_read(c, &tls->client_ca, "ClientCA", false, faults, &ret->client_ca);
+        return r < 0 ? r : result;
+}
+
+static int certificates_allocate(const struct settings *settings, struct certificates **ret) {
+        _cleanup_(certificates_freep)
+        struct certificates *c = calloc(1, sizeof(*c));
+        size_t sites = 0, all = 0;
+
+        for (size_t i = 0; i < settings->site_count; i++) {
+                size_t count = files_count(settings->sites[i].tls.certificates);
+
+                sites += count > 0;
+                all += count;
+        }
+        if (!c)
+                return -ENOMEM;
+        c->sites = calloc(sites + 1, sizeof(*c->sites));
+        c->all = calloc(all + 1, sizeof(*c->all));
+        /* of each certificate its chain, key, response and place; of each Site its CA and place */
+        c->files = calloc(all * 4 + sites * 2 + 2, sizeof(*c->files));
+        if (!c->sites || !c->all || !c->files)
+                return -ENOMEM;
+        *ret = take_ptr(c);
+        return 0;
+}
+
+int certificates_read(const struct settings *settings, struct buffer *faults,
+                      struct certificates **ret) {
+        _cleanup_(certificates_freep)
+        struct certificates *c = NULL;
+        int result = certificates_allocate(settings, &c);
+
+        for (size_t i = 0; result != -ENOMEM && i < settings->site_count; i++) {
+                const struct settings_site *site = &settings->sites[i];
+                struct tls_site *to = &c->sites[c->settings.site_count];
+                int r;
+
+                if (!site->tls.certificates[0].path)
+                        continue;
+                r = site_read(c, site, faults, to);
+                if (r < 0)
+                        result = r;
+                if (site->is_default)
+                        c->settings.fallback = to;
+                c->settings.site_count++;
+        }
+        if (result < 0)
+                return result;
+        c->settings.sites = c->sites;
+        c->settings.min_protocol =
+                settings->min_protocol == MIN_PROTOCOL_TLS_1_3 ? TLS_1_3 : TLS_1_2;
+        c->settings.ciphers = settings->ciphers;
+        if (settings->ciphers) {
+                int r = place_keep(c, &settings->ciphers_origin, &c->settings.ciphers_place);
+
+                if (r < 0)
+                        return r;
+        }
+        *ret = take_ptr(c);
+        return 0;
+}
+
+struct certificates *certificates_free(struct certificates *c) {
+        if (!c)
+                return NULL;
+        for (size_t i = 0; c->sites && i <= c->settings.site_count; i++)
+                free(c->sites[i].names);
+        for (size_t i = 0; i < c->file_count; i++) {
+                explicit_bzero(c->files[i].data, c->files[i].used);
+                buffer_finish(&c->files[i]);
+        }
+        free(c->files);
+        free(c->sites);
+        free(c->all);
+        free(c);
+        return NULL;
+}
+
+/* ---- what they say ---- */
+
+int64_t certificates_look(const struct certificates *c, const struct tls_module *tls,
+                          int64_t now_sec, struct buffer *remarks) {
+        int64_t first = INT64_MAX;
+
+        for (size_t i = 0; i < c->count; i++) {
+                const struct tls_certificate *one = &c->all[i];
+                struct tls_certificate_info info;
+                _cleanup_(buffer_finish)
+                struct buffer fault = {};
+                char date[32];
+                struct tm tm;
+                time_t end;
+
+                if (tls->inspect(one, &fault, &info) < 0)
+                        continue; /* told when the contexts were made */
+                first = MIN(first, info.not_after_sec);
+                if (!remarks || info.not_after_sec > now_sec + CERTIFICATE_WARNING_SEC)
+                        continue;
+                end = (time_t)info.not_after_sec;
+                strftime(date, sizeof(date), "%Y-%m-%d %H:%M", gmtime_r(&end, &tm));
+                buffer_printf(remarks,
+                              "%s: warning: Certificate=%s of %s %s %s UTC; renew it and reload\n",
+                              one->place, one->path, info.names,
+                              info.not_after_sec < now_sec ? "ended at" : "ends at", date);
+        }
+        return first;
+}
+
+uint64_t certificates_client_rules(const struct settings_site *site) {
+        const struct settings_tls *tls = &site->tls;
+
+        if (tls->client_certificate == CLIENT_CERTIFICATE_NO)
+                return 0;
+        return (hash_text(text_of(tls->client_ca.path)) + tls->client_certificate) | 1;
+}
