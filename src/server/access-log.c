@@ -5,12 +5,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "http/date.h"
 #include "systemd/activation.h"
 
 /*
@@ -91,19 +91,19 @@ static void append_escaped(struct buffer *b, struct text t) {
 }
 
 static const char *clock_text(struct access_log *log) {
-        static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
         uint64_t second = clock_real_usec() / USEC_PER_SEC;
-        time_t t = (time_t)second;
-        struct tm tm;
+        char date[HTTP_DATE_BYTES + 1]; /* Sun, 06 Nov 1994 08:49:37 GMT */
 
         if (second == log->clock_second)
                 return log->clock_text;
         log->clock_second = second;
-        gmtime_r(&t,
-                 &tm); /* UTC: the sandbox need not show /etc/localtime, and no hour comes twice */
-        snprintf(log->clock_text, sizeof(log->clock_text), "%02d/%.3s/%04d:%02d:%02d:%02d +0000",
-                 tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
-                 tm.tm_sec);
+        /*
+         * UTC: the sandbox need not show /etc/localtime, and no hour comes twice. Not by gmtime(3),
+         * which reads that file all the same, before the first answer.
+         */
+        http_date_format(second, date);
+        snprintf(log->clock_text, sizeof(log->clock_text), "%.2s/%.3s/%.4s:%.8s +0000", date + 5,
+                 date + 8, date + 12, date + 17);
         return log->clock_text;
 }
 

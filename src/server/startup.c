@@ -267,6 +267,8 @@ static void worker_prepare(struct supervisor *s, unsigned index, unsigned conns_
                 .poke_fd = s->poke_fd,
                 .poke_on_activity = &s->poke_on_activity,
                 .snapshot = s->snapshot,
+                .first_listeners = s->listeners,
+                .first_log = s->log,
         };
         pthread_mutex_init(&w->lock, NULL);
         counter_set(&w->figures.active_usec, clock_monotonic_usec());
@@ -280,21 +282,33 @@ static void wait_for_poke(struct supervisor *s) {
                 (void)!read(s->poke_fd, &pokes, sizeof(pokes));
 }
 
-/* 0, or why one of them could not start; then none runs. */
-static int start_workers(struct supervisor *s, unsigned conns_max) {
+/* Each serves as soon as it has started; what it has begun it finishes even if another cannot. */
+static int start_and_wait(struct supervisor *s) {
         int result = 0;
 
-        for (unsigned i = 0; i < s->worker_count; i++)
-                worker_prepare(s, i, conns_max);
-        for (unsigned i = 0; i < s->worker_count && result == 0; i++) {
+        for (unsigned i = 0; i < s->worker_count && result == 0; i++)
+                result = worker_start(&s->workers[i]);
+        for (unsigned i = 0; i < s->worker_count; i++) {
                 struct worker *w = &s->workers[i];
 
-                result = worker_start(w);
-                while (result == 0 && !atomic_load(&w->started) && !atomic_load(&w->ended))
+                if (!w->thread_started)
+                        break;
+                while (!atomic_load(&w->started) && !atomic_load(&w->ended))
                         wait_for_poke(s);
                 if (result == 0 && atomic_load(&w->ended))
                         result = w->result;
         }
+        return result;
+}
+
+/* 0, or why one of them could not start; then none runs. */
+static int start_workers(struct supervisor *s, unsigned conns_max) {
+        int result;
+
+        s->log->held.by = s->listeners->held.by = s->worker_count;
+        for (unsigned i = 0; i < s->worker_count; i++)
+                worker_prepare(s, i, conns_max);
+        result = start_and_wait(s);
         if (result == 0)
                 return 0;
         for (unsigned i = 0; i < s->worker_count; i++) {
@@ -334,10 +348,6 @@ static int run_workers(struct supervisor *s, uint64_t files_max) {
                 s->worker_count = 0;
                 return EXIT_SYSTEM;
         }
-        s->log->held.by = s->listeners->held.by = s->worker_count;
-        supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_TAKE_LOG, .log = s->log });
-        supervisor_tell_all(s, &(struct worker_command){ .kind = WORKER_TAKE_LISTENERS,
-                                                         .listeners = s->listeners });
         return 0;
 }
 

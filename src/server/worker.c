@@ -444,6 +444,10 @@ static void *worker_run(void *data) {
         w->result = worker_open(w);
         if (w->result == 0) {
                 (void)sandbox_seal(); /* the supervisor says it where it cannot be had */
+                if (w->first_log)
+                        access_log_set_target(&w->log, w->first_log);
+                if (w->first_listeners)
+                        worker_take_listeners(w, w->first_listeners);
                 atomic_store(&w->started, true);
                 worker_poke(w);
                 w->result = loop_run(w->loop);

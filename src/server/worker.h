@@ -53,6 +53,9 @@ struct worker {
         struct http_context http;
         struct handler_worker handlers;
         struct snapshot *snapshot; /* the one for the next request */
+        /* to begin with, so that no command has to cross over before the first visitor is served */
+        struct listener_set *first_listeners;
+        struct log_target *first_log;
         struct access_log log;
         struct conn_set conns;
         struct worker_listeners *listeners; /* accepting from these; NULL: none */
@@ -97,7 +100,7 @@ struct worker_command {
 /*
  * Start the thread; it makes its loop, sets `started` and pokes, or ends with `result`.
  * The worker's zeroed memory has index, all, all_count, backend, options, poke_fd, poke_on_activity
- * and snapshot set.
+ * and snapshot set, and first_listeners and first_log unless they come as commands.
  * Errors: -errno of pthread_create(3).
  */
 int worker_start(struct worker *worker);
