@@ -5,13 +5,15 @@
 #include <linux/keyctl.h>
 #include <linux/perf_event.h>
 #include <string.h>
-#include <sys/io.h>
 #include <sys/klog.h>
 #include <sys/reboot.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __x86_64__
+#include <sys/io.h>
+#endif
 
 #include "base/fd.h"
 
@@ -88,11 +90,15 @@ TRY(swap_on) {
 }
 
 TRY(io_ports) {
+#ifdef __x86_64__
         int r = tried(iopl(3));
 
         if (r == 0)
                 (void)iopl(0);
         return r;
+#else
+        return -ENOSYS; /* other processors have none */
+#endif
 }
 
 TRY(kernel_log) {
