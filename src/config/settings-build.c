@@ -142,7 +142,7 @@ static struct settings_route fixed_route(const struct section *s, enum settings_
         };
 }
 
-/* Never made in a release, whose table has no row for it. */
+#ifdef EMBERD_TEST_BUILD
 static struct settings_route misbehave_route(const struct section *s) {
         return (struct settings_route){
                 .prefix = s->route->prefix,
@@ -151,6 +151,7 @@ static struct settings_route misbehave_route(const struct section *s) {
                 .origin = s->origin,
         };
 }
+#endif
 
 /* False: a fault was noted. */
 static bool build_route(struct draft *d, const struct section *site, const struct section *s,
@@ -181,8 +182,10 @@ static bool build_route(struct draft *d, const struct section *site, const struc
                 *ret = fixed_route(s, HANDLER_REDIRECT);
         else if (route->answer.status)
                 *ret = fixed_route(s, HANDLER_RETURN);
+#ifdef EMBERD_TEST_BUILD
         else if (route->misbehave)
                 *ret = misbehave_route(s);
+#endif
         else
                 *ret = files_route(route->prefix, route->root,
                                    has_index ? route->index : site->site->index,

@@ -81,6 +81,15 @@ static void misbehave(struct exchange *x, const struct misbehaviour *m) {
                         s->bytes);
 }
 
+static uint64_t list_bytes(void) {
+        uint64_t bytes = 0;
+
+        for (size_t i = 0; misbehaviours[i]; i++)
+                for (const struct misbehaviour *m = misbehaviours[i]; m->name; m++)
+                        bytes += strlen(m->name) + 1;
+        return bytes;
+}
+
 static void misbehave_start(struct exchange *x) {
         struct text path = http_span_text(&x->request, x->request.path);
         size_t at = path.size;
@@ -92,8 +101,7 @@ static void misbehave_start(struct exchange *x) {
         if (m)
                 misbehave(x, m);
         else if (at == path.size)
-                exchange_answer(x, 200, TEXT("Content-Type: text/plain\r\n"),
-                                EXCHANGE_LENGTH_UNKNOWN);
+                exchange_answer(x, 200, TEXT("Content-Type: text/plain\r\n"), list_bytes());
         else
                 exchange_refuse(x, 404, (struct text){});
 }

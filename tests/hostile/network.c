@@ -109,10 +109,6 @@ TRY(vsock_socket) {
         return try_socket(AF_VSOCK, SOCK_STREAM, 0);
 }
 
-TRY(alg_socket) {
-        return try_socket(AF_ALG, SOCK_SEQPACKET, 0);
-}
-
 /* ---- the sockets it has ---- */
 
 /*
@@ -276,7 +272,6 @@ const struct misbehaviour hostile_network[] = {
         { "packet-socket", packet_socket },
         { "netlink-socket", netlink_socket },
         { "vsock-socket", vsock_socket },
-        { "alg-socket", alg_socket },
         { "turn-connection", turn_connection, true },
         { "turn-connection-by-sending", turn_connection_by_sending, true },
         { "turn-into-listener", turn_into_listener, true },

@@ -220,6 +220,7 @@ static int finish_op(prepare_op *prepare, int result) {
         unlink("/usr/share/emberd/evil-ring");
         unlink("/usr/share/emberd/evil-link");
         rmdir("/usr/share/emberd/evil-folder");
+        rename("/etc/emberd/victim-renamed.conf", "/etc/emberd/victim.conf");
         if (prepare == op_command && result == -EOPNOTSUPP)
                 return 0;
         return MIN(result, 0);
