@@ -83,8 +83,8 @@ static int set_ciphers(SSL_CTX *context, const struct tls_settings *settings,
 
 static int configure(SSL_CTX *c, const struct tls_settings *settings, struct buffer *faults) {
         SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
-                                       SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-                                       SSL_OP_NO_QUERY_MTU);
+                                       SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+        SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS); /* while a client takes its time */
         SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_timeout(c, TLS_TICKET_LIFETIME_SEC);
         SSL_CTX_set_max_early_data(c, 0);
@@ -93,7 +93,7 @@ static int configure(SSL_CTX *c, const struct tls_settings *settings, struct buf
         SSL_CTX_set_security_level(c, 2);
         SSL_CTX_set_client_hello_cb(c, server_choose, NULL);
         SSL_CTX_set_alpn_select_cb(c, server_choose_protocol, NULL);
-        SSL_CTX_set_keylog_callback(c, handshake_key_line);
+        SSL_CTX_set_msg_callback(c, handshake_message);
         SSL_CTX_set_tlsext_status_cb(c, staple_answer);
         /* a second ticket is of use to who opens connections side by side before the first ends */
         if (SSL_CTX_set_num_tickets(c, 1) != 1 ||

@@ -13,13 +13,20 @@
  */
 #include "tls/tls-internal.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
+#include <malloc.h>
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 /* A client hello, a chain of certificates and what goes with them; records of one byte included. */
 enum { TAKEN_BYTES_MAX = 256 * 1024 };
+
+/* So many at once, 25 KiB each, are worth the milliseconds; a guess. */
+enum { CROWD = 256 };
+#define TRIM_AFTER_USEC (5 * USEC_PER_SEC)
 
 static BIO_METHOD *bio_method;
 
@@ -108,6 +115,8 @@ int handshake_new(struct tls_server *server, struct tls_stream_full *s) {
         s->handshake = h;
         h->server = server;
         server->references++;
+        s->worker->handshakes++;
+        s->worker->handshakes_most = MAX(s->worker->handshakes_most, s->worker->handshakes);
         h->ssl = SSL_new(server->context);
         if (h->ssl && bio_method)
                 bio = BIO_new(bio_method);
@@ -128,6 +137,23 @@ int handshake_new(struct tls_server *server, struct tls_stream_full *s) {
         return 0;
 }
 
+/*
+ * Many handshakes at once leave the heap full of holes, with an idle stream here and there between
+ * them: when the last is over, the holes go back to the kernel.
+ */
+static void handshake_count_down(struct tls_worker *w) {
+        uint64_t now;
+
+        if (--w->handshakes || w->handshakes_most < CROWD)
+                return;
+        now = clock_monotonic_usec();
+        if (now - w->trimmed_usec < TRIM_AFTER_USEC)
+                return;
+        w->trimmed_usec = now;
+        w->handshakes_most = 0;
+        malloc_trim(0);
+}
+
 void handshake_free(struct tls_stream_full *s) {
         struct tls_handshake *h = take_ptr(s->handshake);
 
@@ -137,6 +163,7 @@ void handshake_free(struct tls_stream_full *s) {
         server_free(h->server);
         OPENSSL_cleanse(h, sizeof(*h));
         free(h);
+        handshake_count_down(s->worker);
 }
 
 /* ---- its keys ---- */
@@ -154,7 +181,7 @@ static bool take_secret(const char *hex, unsigned char to[static TLS_SECRET_BYTE
 }
 
 /* OpenSSL's callback: "LABEL CLIENT-RANDOM SECRET". */
-void handshake_key_line(const SSL *ssl, const char *line) {
+static void take_key_line(const SSL *ssl, const char *line) {
         struct tls_stream_full *s = SSL_get_app_data(ssl);
         struct tls_handshake *h = s->handshake;
         const char *secret = strrchr(line, ' ');
@@ -165,6 +192,18 @@ void handshake_key_line(const SSL *ssl, const char *line) {
                 h->has_read_secret = take_secret(secret + 1, h->read_secret);
         else if (strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0)
                 h->has_write_secret = take_secret(secret + 1, h->write_secret);
+}
+
+/*
+ * OpenSSL's callback for each message. The secrets that we need follow the server's Finished; to
+ * have a line made of those before costs as much as a twentieth of the handshake, so nobody listens
+ * until then. handshake_step() ends it: the context is that of others, too.
+ */
+void handshake_message(int writes, int version, int type, const void *data, size_t size, SSL *ssl,
+                       void *unused) {
+        if (writes && type == SSL3_RT_HANDSHAKE && size &&
+            *(const unsigned char *)data == SSL3_MT_FINISHED && SSL_version(ssl) == TLS_1_3)
+                SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(ssl), take_key_line);
 }
 
 static int suite_of(const SSL_CIPHER *cipher) {
@@ -301,7 +340,10 @@ int handshake_step(struct tls_stream_full *s) {
         if (h->taken_bytes + s->in_bytes > TAKEN_BYTES_MAX)
                 return stream_fail(s, -EPROTO, "the handshake is too long");
         ERR_clear_error();
+        if (h->has_write_secret)
+                SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(h->ssl), take_key_line);
         r = SSL_do_handshake(h->ssl);
+        SSL_CTX_set_keylog_callback(SSL_get_SSL_CTX(h->ssl), NULL);
         if (r == 1)
                 return handshake_over(s);
         return SSL_get_error(h->ssl, r) == SSL_ERROR_WANT_READ ? 0 : handshake_failed(s);

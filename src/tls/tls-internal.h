@@ -68,6 +68,8 @@ struct tls_worker {
         struct pool partials, partials_small;
         struct pool streams;
         unsigned servers;
+        unsigned handshakes, handshakes_most; /* under way, and the most since memory was trimmed */
+        uint64_t trimmed_usec;
 };
 
 struct tls_stream_full;
@@ -163,7 +165,8 @@ int keys_from_master(struct tls_worker *w, enum tls_suite suite, bool sha384, SS
 int handshake_new(struct tls_server *server, struct tls_stream_full *s);
 void handshake_free(struct tls_stream_full *s);
 int handshake_step(struct tls_stream_full *s); /* 0, also where it waits; errors as feed() */
-void handshake_key_line(const SSL *ssl, const char *line);
+void handshake_message(int writes, int version, int type, const void *data, size_t size, SSL *ssl,
+                       void *unused);
 
 /* ---- tls-records.c ---- */
 
