@@ -2,8 +2,14 @@
 #include "handlers/media-types.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/fd.h"
@@ -12,7 +18,9 @@
  * The system's file has some 1,500 extensions, of which a site uses ten. To make a table of it
  * takes a millisecond, which a server that was started for this very request does not have, and
  * 60 KiB that stay. So the file is read and searched once for each extension that is met (about
- * 0.1 ms, on the pool), and the outcome is remembered, also that there is none.
+ * 0.1 ms), and the outcome is remembered, also that there is none. The first few are searched on
+ * the loop if the file is in memory, because the first visitor would wait longer for a thread; the
+ * others on the pool, because whoever may upload files may make up extensions.
  *
  * What is remembered stays for the life of the process in a table of fixed size: pointers that are
  * set once, so any thread may look without a lock. Where it is full an extension is searched for
@@ -28,8 +36,9 @@
 enum {
         FILE_BYTES_MAX = 1 << 20,
         EXTENSION_BYTES_MAX = 31,
-        SLOTS = 256,    /* a guess: few sites have a hundred extensions */
-        PROBES_MAX = 8, /* slots looked at for one extension */
+        SLOTS = 256,     /* a guess: few sites have a hundred extensions */
+        PROBES_MAX = 8,  /* slots looked at for one extension */
+        AT_ONCE_MAX = 8, /* searches on a loop: a page, its style, scripts, images and fonts */
 };
 
 struct media_type {
@@ -129,6 +138,7 @@ struct remembered {
 };
 
 static _Atomic(struct remembered *) remembered[SLOTS];
+static atomic_uint searched_at_once;
 static struct text lines_for_tests;
 
 /* ---- the name ---- */
@@ -246,15 +256,40 @@ static bool find_in_lines(struct text lines, const char *extension,
         return false;
 }
 
-/* 1 found, 0 not there, -errno: the file could not be read this time. */
-static int find_in_system(const char *extension, char out[static MEDIA_TYPE_BYTES_MAX + 1]) {
+/* Errors: -ENOENT; -EAGAIN: it is not in memory, or the kernel cannot tell. */
+static int read_at_once(struct buffer *file) {
+        struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOCTTY,
+                                .resolve = RESOLVE_CACHED };
+        _cleanup_(fd_closep)
+        int fd = (int)syscall(SYS_openat2, AT_FDCWD, MEDIA_TYPES_FILE, &how, sizeof(how));
+        struct iovec iov;
+        struct stat st;
+
+        if (fd < 0)
+                return errno == ENOENT ? -ENOENT : -EAGAIN;
+        if (fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > FILE_BYTES_MAX ||
+            buffer_reserve(file, (size_t)st.st_size) < 0)
+                return -EAGAIN;
+        iov = (struct iovec){ file->data, (size_t)st.st_size };
+        if (preadv2(fd, &iov, 1, 0, RWF_NOWAIT) != st.st_size)
+                return -EAGAIN;
+        file->used = (size_t)st.st_size;
+        return 0;
+}
+
+/* 1 found, 0 not there, -errno: the file could not be read this time, or not without waiting. */
+static int find_in_system(const char *extension, bool may_wait,
+                          char out[static MEDIA_TYPE_BYTES_MAX + 1]) {
         _cleanup_(buffer_finish)
         struct buffer file = {};
         int r;
 
+        if (!may_wait && atomic_fetch_add(&searched_at_once, 1) >= AT_ONCE_MAX)
+                return -EAGAIN;
         if (lines_for_tests.data)
                 return find_in_lines(lines_for_tests, extension, out);
-        r = fd_read_file(MEDIA_TYPES_FILE, FILE_BYTES_MAX, &file.data, &file.used);
+        r = may_wait ? fd_read_file(MEDIA_TYPES_FILE, FILE_BYTES_MAX, &file.data, &file.used)
+                     : read_at_once(&file);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
         return find_in_lines(buffer_text(&file), extension, out);
@@ -285,9 +320,9 @@ int media_type_of(struct text name, bool may_wait, char out[static MEDIA_TYPE_BY
                 strcpy(out, known ? known->type : MEDIA_TYPE_UNKNOWN);
                 return 0;
         }
-        if (!may_wait)
-                return -EAGAIN;
-        r = find_in_system(extension, out);
+        r = find_in_system(extension, may_wait, out);
+        if (r == -EAGAIN && !may_wait)
+                return r;
         if (r <= 0)
                 find_built_in(extension, out);
         if (r >= 0) /* out of memory or descriptors: the next one may have more luck */
@@ -300,5 +335,6 @@ void media_types_use(struct text lines) {
                 free(remembered[i]);
                 remembered[i] = NULL;
         }
+        searched_at_once = 0;
         lines_for_tests = lines;
 }

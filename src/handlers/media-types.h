@@ -14,7 +14,7 @@ enum { MEDIA_TYPE_BYTES_MAX = 127 }; /* of what is given, with its charset */
  * text/xml, say "charset=utf-8". NUL-ended. Any thread.
  *
  * The first call for an extension reads the file, and later ones as a rule do not. Errors: -EAGAIN:
- * it would, and `may_wait` is false.
+ * it might wait for a disk or take its time too often, and `may_wait` is false.
  */
 int media_type_of(struct text name, bool may_wait, char out[static MEDIA_TYPE_BYTES_MAX + 1]);
 

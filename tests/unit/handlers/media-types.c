@@ -85,15 +85,36 @@ static void system_table_goes_first(void **state) {
         assert_type("a.json", "application/json");
 }
 
-/* The search reads a file: on the loop only what was met before may be answered. */
-static void unmet_extensions_wait(void **state) {
-        char type[MEDIA_TYPE_BYTES_MAX + 1];
+/* A page, its style and its pictures do not wait for a thread; made-up extensions do. */
+static void few_are_searched_at_once(void **state) {
+        char type[MEDIA_TYPE_BYTES_MAX + 1], name[32];
+        unsigned at_once = 0;
 
-        assert_int_equal(media_type_of(TEXT("a.html"), false, type), -EAGAIN);
-        assert_int_equal(media_type_of(TEXT("none"), false, type), 0);
+        media_types_use(TEXT("text/x-own html\n"));
+        assert_int_equal(media_type_of(TEXT("a.html"), false, type), 0);
+        assert_string_equal(type, "text/x-own; charset=utf-8");
+        for (unsigned i = 0; i < 100; i++) {
+                snprintf(name, sizeof(name), "a.e%u", i);
+                at_once += media_type_of(text_of(name), false, type) == 0;
+        }
+        assert_in_range(at_once, 1, 20);
         assert_int_equal(media_type_of(TEXT("a.unheard"), false, type), -EAGAIN);
+        assert_int_equal(media_type_of(TEXT("none"), false, type), 0);
         assert_type("a.unheard", MEDIA_TYPE_UNKNOWN);
         assert_int_equal(media_type_of(TEXT("b.UNHEARD"), false, type), 0);
+}
+
+/* The real file, which may be there and in memory, or not: what is said at once is what is so. */
+static void at_once_is_the_same(void **state) {
+        char at_once[MEDIA_TYPE_BYTES_MAX + 1], type[MEDIA_TYPE_BYTES_MAX + 1];
+        int r = media_type_of(TEXT("a.png"), false, at_once);
+
+        if (r == -EAGAIN)
+                skip();
+        assert_int_equal(r, 0);
+        media_types_use((struct text){});
+        assert_int_equal(media_type_of(TEXT("a.png"), true, type), 0);
+        assert_string_equal(at_once, type);
 }
 
 /* Whoever may upload files may make up extensions: the table does not grow, answers stay right. */
@@ -146,7 +167,8 @@ int main(void) {
                 cmocka_unit_test_setup(built_in_table_knows_the_web, forget_system_table),
                 cmocka_unit_test_setup(odd_names_have_a_type, forget_system_table),
                 cmocka_unit_test_setup(system_table_goes_first, forget_system_table),
-                cmocka_unit_test_setup(unmet_extensions_wait, forget_system_table),
+                cmocka_unit_test_setup(few_are_searched_at_once, forget_system_table),
+                cmocka_unit_test_setup(at_once_is_the_same, forget_system_table),
                 cmocka_unit_test_setup(more_extensions_than_room, forget_system_table),
                 cmocka_unit_test_setup(threads_share_what_is_remembered, forget_system_table),
         };
