@@ -4,13 +4,14 @@
 The test build (share/emberd-test) stands in place of the package's program, so that the unit is the
 shipped one, or the shipped one with less in it.
 """
-import socket
 import re
+import socket
 
+import pytest
 from weighing import no_sandbox
 
 SETTINGS = """[Server]
-Workers=1
+Workers={workers}
 Backend={backend}
 [Site x]
 [Route x /]
@@ -149,9 +150,9 @@ class Hostile:
         self.start()
         return self.emberd.get('/misbehave/').body.decode().split()
 
-    def start(self, unit=None, backend='auto'):
+    def start(self, unit=None, backend='auto', workers=1):
         """Under this unit instead of the shipped one."""
-        self.emberd.settings(SETTINGS.format(backend=backend))
+        self.emberd.settings(SETTINGS.format(backend=backend, workers=workers))
         self.machine.run('systemctl', 'stop', 'emberd.service')
         if unit:
             self.machine.write(UNIT, unit)
@@ -209,3 +210,12 @@ def stopped_by(hostile, names):
             name: outcome for name, outcome in outcomes.items()
             if 'address families' not in found[name] or outcome.done})
     return found, bases['Nothing']
+
+
+@pytest.fixture
+def hostile(emberd):
+    h = Hostile(emberd)
+    try:
+        yield h
+    finally:
+        h.end()

@@ -187,13 +187,3 @@ def test_instance(emberd):
     finally:
         m.run('systemctl', 'stop', 'emberd@8080.socket', 'emberd@127.0.0.1:8081.socket',
               'emberd@8080.service', 'emberd@127.0.0.1:8081.service')
-
-
-def test_watchdog(emberd, request):
-    """Idle for longer than two of its intervals, the watchdog is content."""
-    if not request.config.getoption('--long'):
-        pytest.skip('takes 70 s: --long')
-    emberd.get()
-    pid = emberd.pid()
-    time.sleep(70)
-    assert emberd.pid() == pid

@@ -6,20 +6,11 @@ as root, it is done: so it is no wonder of the test that it was denied. And, wit
 layer of the sandbox stops it when that layer stands alone.
 """
 import pytest
-from hostile import Hostile, layered, stopped_by
+from hostile import hostile, layered, stopped_by  # noqa: F401
 from hostile_table import (NOT_IN_A_CONTAINER, NOT_IN_THE_TABLE, NOT_STOPPED, STOPPED_BY)
 
 # -ENODEV: on epoll there is no ring
 NEVER_THERE = {'ENODEV'}
-
-
-@pytest.fixture
-def hostile(emberd):
-    h = Hostile(emberd)
-    try:
-        yield h
-    finally:
-        h.end()
 
 
 def known():
