@@ -243,6 +243,9 @@ static bool find_in_lines(struct text lines, const char *extension,
                 line = (struct text){ lines.data, n };
                 n = MIN(n + 1, lines.size);
                 lines = (struct text){ lines.data + n, lines.size - n };
+                /* most types have no extension, and are passed over without looking at each byte */
+                if (!memchr(line.data, '\t', line.size) && !memchr(line.data, ' ', line.size))
+                        continue;
                 if (!line_word(&line, &type))
                         continue;
                 while (line_word(&line, &word)) {
