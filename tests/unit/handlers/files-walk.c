@@ -224,6 +224,82 @@ static void root_that_is_moved(void **state) {
         run_race(swap_root, paths);
 }
 
+/* ---- the same, at each single step of the walk ---- */
+
+enum { STEPS_MAX = 24 };
+
+/* The step of the walk at which something is swapped, and the one at which it is swapped back. */
+static struct {
+        void (*swap)(unsigned turn);
+        unsigned step, first, second, turn;
+} plan;
+
+static void step_walk(void) {
+        if (!plan.swap)
+                return;
+        if (plan.step == plan.first || plan.step == plan.second)
+                plan.swap(plan.turn++);
+        plan.step++;
+}
+
+int __real_openat64(int folder, const char *name, int flags, ...);
+int __wrap_openat64(int folder, const char *name, int flags, ...);
+int __wrap_openat64(int folder, const char *name, int flags, ...) {
+        step_walk();
+        return __real_openat64(folder, name, flags, 0);
+}
+
+int __real_fstatat64(int folder, const char *name, struct stat *st, int flags);
+int __wrap_fstatat64(int folder, const char *name, struct stat *st, int flags);
+int __wrap_fstatat64(int folder, const char *name, struct stat *st, int flags) {
+        step_walk();
+        return __real_fstatat64(folder, name, st, flags);
+}
+
+ssize_t __real_readlinkat(int folder, const char *name, char *to, size_t size);
+ssize_t __wrap_readlinkat(int folder, const char *name, char *to, size_t size);
+ssize_t __wrap_readlinkat(int folder, const char *name, char *to, size_t size) {
+        step_walk();
+        return __real_readlinkat(folder, name, to, size);
+}
+
+static void walk_with_swaps(void (*swap)(unsigned turn), const char *path, unsigned first,
+                            unsigned second) {
+        char said[8] = "";
+        int fd;
+
+        plan.swap = swap;
+        plan.step = plan.turn = 0;
+        plan.first = first;
+        plan.second = second;
+        fd = files_open_walk(root, path, O_RDONLY);
+        plan.swap = NULL;
+        if (plan.turn % 2)
+                swap(plan.turn);
+        if (fd >= 0 && (read(fd, said, sizeof(said)) != 6 || memcmp(said, "inside", 6) != 0))
+                fail_msg("%s led out, swapped at %u and %u: \"%.7s\"", path, first, second, said);
+        fd_close(fd);
+}
+
+/* Every moment at which others can do something, twice in a lookup; none is left to luck. */
+static void no_moment_is_unguarded(void **state) {
+        static void (*const swaps[])(unsigned turn) = { swap_out, swap_deep, swap_folder_and_link,
+                                                        swap_file_and_link, swap_root };
+        static const char *const paths[] = {
+                "ok",           "ok-link",         "real/ok",           "swapped/ok",
+                "a/b/../ok",    "a/b/c/../ok",     "a/b/c/../../ok",    "a/b/c/../../../ok",
+                "real/../ok",   "swapped/../ok",   "real/../real/./ok", "real/.././swapped/ok",
+                "up-once",      "up-twice",        "up-thrice",         "a/b/./.././b/../ok",
+                "a/../ok-link", "a/../real/../ok",
+        };
+
+        for (size_t i = 0; i < ELEMENTS(swaps); i++)
+                for (size_t j = 0; j < ELEMENTS(paths); j++)
+                        for (unsigned first = 0; first < STEPS_MAX; first++)
+                                for (unsigned second = first + 1; second <= STEPS_MAX; second++)
+                                        walk_with_swaps(swaps[i], paths[j], first, second);
+}
+
 /* ---- links of the kernel's own ---- */
 
 /*
@@ -308,6 +384,7 @@ int main(void) {
                 cmocka_unit_test(folder_that_becomes_a_link),
                 cmocka_unit_test(file_that_becomes_a_link),
                 cmocka_unit_test(root_that_is_moved),
+                cmocka_unit_test(no_moment_is_unguarded),
                 cmocka_unit_test(links_of_proc_are_not_followed),
                 cmocka_unit_test(last_names_lead_nowhere),
         };
