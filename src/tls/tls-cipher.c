@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 /* Two for each of so many streams that are busy at once; more than these share them. */
-enum { CIPHERS_MAX = 512 };
+enum { CIPHERS_MAX = 1024 };
 
 struct tls_cipher {
         struct list link;            /* in worker.keyed */

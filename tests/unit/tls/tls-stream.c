@@ -384,7 +384,7 @@ static void a_stream_may_go_at_any_point(void **state) {
 
 /* More streams than a worker has keyed ciphers: they take them from each other, and go on. */
 static void ciphers_are_shared(void **state) {
-        enum { STREAMS = 300 };
+        enum { STREAMS = 550 };
         static struct pair pairs[STREAMS];
         struct side s = side_simple();
 
