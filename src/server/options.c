@@ -64,7 +64,8 @@ int options_version(struct buffer *to) {
         (void)buffer_printf(to, "emberd %s\nbackends:", EMBERD_VERSION);
         for (size_t i = 0; loop_backends[i]; i++)
                 (void)buffer_printf(to, " %s", loop_backend_title(loop_backends[i]));
-        (void)buffer_printf(to, "\nlibsystemd: %s\n", EMBERD_HAVE_SYSTEMD ? "yes" : "no");
+        (void)buffer_printf(to, "\nlibsystemd: %s\nmodules: %s\n",
+                            EMBERD_HAVE_SYSTEMD ? "yes" : "no", EMBERD_MODULES);
         return to->failed ? -ENOMEM : 0;
 }
 

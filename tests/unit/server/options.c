@@ -163,6 +163,7 @@ static void version_says_what_was_built_in(void **state) {
         assert_non_null(strstr(b.data, "emberd " EMBERD_VERSION "\n"));
         assert_non_null(strstr(b.data, "backends: "));
         assert_non_null(strstr(b.data, "libsystemd: "));
+        assert_non_null(strstr(b.data, "\nmodules: "));
         buffer_finish(&b);
 }
 
