@@ -136,24 +136,35 @@ uint64_t supervisor_watchdog_step(struct supervisor *s, uint64_t now_usec) {
         return s->watchdog_next_usec;
 }
 
+static uint64_t requests_so_far(const struct supervisor *s) {
+        uint64_t requests = 0;
+
+        for (unsigned i = 0; i < s->worker_count; i++)
+                requests += counter_read(&s->workers[i].figures.requests);
+        return requests;
+}
+
 uint64_t supervisor_status_step(struct supervisor *s, uint64_t now_usec) {
-        uint64_t requests = 0, connections = 0;
+        uint64_t requests, connections = 0;
 
         if (!s->status_wanted || s->state == SUPERVISOR_DRAINING || s->reloading)
                 return USEC_INFINITY;
         if (now_usec < s->status_next_usec)
                 return s->status_next_usec;
-        for (unsigned i = 0; i < s->worker_count; i++) {
-                requests += counter_read(&s->workers[i].figures.requests);
-                connections += counter_read(&s->workers[i].figures.connections);
-        }
         s->status_next_usec = now_usec + USEC_PER_SEC;
+        requests = requests_so_far(s);
         if (requests == s->status_requests) {
                 /* nothing to tell: sleep until a worker pokes at its next request */
                 atomic_store(&s->poke_on_activity, true);
-                return USEC_INFINITY;
+                /* one that ended before it could see that */
+                requests = requests_so_far(s);
+                if (requests == s->status_requests)
+                        return USEC_INFINITY;
+                atomic_store(&s->poke_on_activity, false);
         }
         s->status_requests = requests;
+        for (unsigned i = 0; i < s->worker_count; i++)
+                connections += counter_read(&s->workers[i].figures.connections);
         (void)notify_send("STATUS=%s%" PRIu64 " requests, %" PRIu64 " connections, %s, %u "
                           "worker%s%s%s",
                           s->status_note, requests, connections, loop_backend_title(s->backend),
