@@ -2,6 +2,7 @@
 #include "server/supervisor.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -334,6 +335,8 @@ static int run_workers(struct supervisor *s, uint64_t files_max) {
                 log_error("cannot start: out of memory");
                 return EXIT_SYSTEM;
         }
+        /* a heap for each, which the pool's threads share: heaps of their own would outlive them */
+        (void)mallopt(M_ARENA_MAX, (int)s->worker_count);
         r = start_workers(s, conns_max);
         if (r < 0 && epoll && s->backend != epoll && strcmp(s->settings->backend, "auto") == 0) {
                 /* one backend for the whole process, never a mixture (DESIGN) */
