@@ -134,6 +134,41 @@ void exchange_start(struct exchange *x) {
         x->handler->start(x);
 }
 
+unsigned exchange_answer_ourselves(struct exchange *x) {
+        const struct http_request *request = &x->request;
+        unsigned status = 0;
+
+        if (request->wants_tls && !x->session->tls)
+                status = 421; /* RFC 9110, 7.4 */
+        else if (request->expects_other)
+                status = 417;
+        else if (request->body_kind == HTTP_BODY_LENGTH &&
+                 request->body_bytes > x->session->context->limits.body_bytes_max)
+                status = 413;
+        else if (request->method == HTTP_CONNECT || request->method == HTTP_TRACE)
+                status = 501;
+        else if (request->method == HTTP_OPTIONS &&
+                 text_equal(http_span_text(request, request->path), TEXT("*")))
+                status = 204;
+        if (!status)
+                return 0;
+        exchange_take_over(x, 0);
+        if (status == 204)
+                exchange_answer(x, 204, TEXT("Allow: GET, HEAD, OPTIONS\r\n"), 0);
+        else
+                exchange_refuse(x, status, (struct text){});
+        return status;
+}
+
+void exchange_refuse_unparsed(struct exchange *x, unsigned status) {
+        memset(&x->request, 0, offsetof(struct http_request, fields));
+        x->request.head = "";
+        x->request.version_major = 1;
+        x->request.version_minor = 1;
+        exchange_begin(x);
+        exchange_refuse(x, status, (struct text){});
+}
+
 void exchange_end(struct exchange *x, int error) {
         struct http_session *s = x->session;
 

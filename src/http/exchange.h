@@ -16,7 +16,7 @@ struct exchange;
 struct http_session;
 
 enum { EXCHANGE_LATER = 1 };
-enum { EXCHANGE_STATE_BYTES = 256 };
+enum { EXCHANGE_STATE_BYTES = 256, EXCHANGE_CARRIER_BYTES = 160 };
 #define EXCHANGE_LENGTH_UNKNOWN UINT64_MAX
 
 /*
@@ -105,10 +105,11 @@ struct exchange {
         uint64_t started_usec; /* when the head's first byte came; monotonic */
         uint64_t sent_bytes;   /* of the answer's body, handed to the connection */
 
-        /* the carrier's own */
+        /* the carrier's own; `carrier_state` comes as it was left, not zeroed */
         void *carrier_data;
         uint64_t carrier_left;
         struct exchange_piece piece; /* being sent from where it lies */
+        _Alignas(16) char carrier_state[EXCHANGE_CARRIER_BYTES];
         char *head_heap;             /* the head, where `head_room` is too small for it */
 
         /* the handler's, zeroed before `start` */
@@ -174,6 +175,15 @@ struct exchange *exchange_free(
 /* The request is there: count it. Its handler's `start` follows, or a refusal. */
 void exchange_begin(struct exchange *x);
 void exchange_start(struct exchange *x);
+
+/*
+ * Answer what the protocol answers itself, not a handler. 0: nothing was answered, it is for the
+ * handler; else the status. For a request that was begun and routed, before `start`.
+ */
+unsigned exchange_answer_ourselves(struct exchange *x);
+
+/* What came is no request, so there is none: begin it all the same, and refuse it. */
+void exchange_refuse_unparsed(struct exchange *x, unsigned status);
 
 /* It is over: tell the context and the handler, free it. `error`: 0, or why it is given up. */
 void exchange_end(struct exchange *x, int error);

@@ -22,7 +22,10 @@ void http_context_init(struct http_context *c, const uint64_t *now_usec) {
         *c = (struct http_context){
                 .now_usec = now_usec,
                 .real_usec = clock_real_usec,
-                .limits = { .head_bytes_max = 16384, .body_bytes_max = 1024 * 1024 },
+                .limits = { .head_bytes_max = 16384,
+                            .body_bytes_max = 1024 * 1024,
+                            .body_timeout_usec = 60 * USEC_PER_SEC,
+                            .send_timeout_usec = 60 * USEC_PER_SEC },
         };
         memcpy(c->lines, lines_template, sizeof(c->lines));
         pool_init(&c->exchanges, sizeof(struct exchange), EXCHANGES_KEPT);

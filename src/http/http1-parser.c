@@ -189,6 +189,7 @@ static int parse_target(struct input in, const char **at, struct http_request *r
 static int parse_version(struct input in, const char **at, struct http_request *r) {
         const char *v = *at;
 
+        r->version_major = 1;
         if (likely(SAYS(in, v, "HTTP/1.1\r\n"))) {
                 r->version_minor = 1;
         } else {

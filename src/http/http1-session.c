@@ -188,34 +188,14 @@ static int body_invite(struct http1_session *h) {
 
 /* ---- requests ---- */
 
-/* Answers that are the protocol's own, not a handler's. False: the handler has to answer. */
+/* False: the handler has to answer. */
 static bool answer_ourselves(struct http1_session *h, struct exchange *x) {
-        const struct http_request *request = &x->request;
+        unsigned status = exchange_answer_ourselves(x);
 
-        if (request->wants_tls && !h->session.tls) { /* RFC 9110, 7.4 */
-                exchange_take_over(x, 0);
-                exchange_refuse(x, 421, (struct text){});
-        } else if (request->expects_other) {
-                exchange_take_over(x, 0);
-                exchange_refuse(x, 417, (struct text){});
-        } else if (request->body_kind == HTTP_BODY_LENGTH &&
-                   request->body_bytes > h->session.context->limits.body_bytes_max) {
-                exchange_take_over(x, 0);
+        /* a body that is too large to be read; what follows CONNECT may be meant for the far end */
+        if (status == 413 || (status == 501 && x->request.method == HTTP_CONNECT))
                 stop_reading(h, true);
-                exchange_refuse(x, 413, (struct text){});
-        } else if (request->method == HTTP_CONNECT || request->method == HTTP_TRACE) {
-                exchange_take_over(x, 0);
-                if (request->method == HTTP_CONNECT)
-                        stop_reading(h, true); /* what follows may be meant for the far end */
-                exchange_refuse(x, 501, (struct text){});
-        } else if (request->method == HTTP_OPTIONS &&
-                   text_equal(http_span_text(request, request->path), TEXT("*"))) {
-                exchange_take_over(x, 0);
-                exchange_answer(x, 204, TEXT("Allow: GET, HEAD, OPTIONS\r\n"), 0);
-        } else {
-                return false;
-        }
-        return true;
+        return status;
 }
 
 static bool is_plain(const struct http_request *request) {
@@ -239,13 +219,9 @@ static void request_begin(struct http1_session *h, struct exchange *x) {
 
 /* What came is no request: answer, as far as that is possible, and hang up. */
 static void request_refuse(struct http1_session *h, struct exchange *x, unsigned status) {
-        memset(&x->request, 0, offsetof(struct http_request, fields));
-        x->request.head = "";
-        x->request.version_minor = 1;
         h->progress = (struct http1_progress){ .head_kept = true };
         stop_reading(h, true);
-        exchange_begin(x);
-        exchange_refuse(x, status, (struct text){});
+        exchange_refuse_unparsed(x, status);
 }
 
 static void head_is_wanting(struct http1_session *h, bool partial) {
@@ -418,18 +394,18 @@ static int http1_feed_end(struct http_session *s) {
         return r;
 }
 
-static bool http1_time_out(struct http_session *s) {
+static int http1_time_out(struct http_session *s) {
         struct http1_session *h = http1_of(s);
 
         if (!h->exchange || h->exchange->status || h->sending)
-                return false;
+                return HTTP_TIME_OUT_CLOSE;
         h->busy = true;
         if (h->reading == HTTP1_READ_HEAD)
                 request_refuse(h, h->exchange, 408);
         else
                 body_broke(h, HTTP1_BODY_TIMED_OUT);
         settle(h);
-        return true;
+        return HTTP_TIME_OUT_ANSWERED;
 }
 
 /* After a burst of requests other connections have a turn: one NONE is given out between. */

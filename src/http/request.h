@@ -56,7 +56,10 @@ struct http_field {
         uint8_t id;                   /* enum http_field_id */
 };
 
-/* A Content-Length of 0 is HTTP_BODY_NONE: nothing follows. */
+/*
+ * A Content-Length of 0 is HTTP_BODY_NONE: nothing follows. CHUNKED is any body whose length is not
+ * known before its end.
+ */
 enum http_body_kind { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED };
 
 struct http_request {
@@ -64,7 +67,8 @@ struct http_request {
         uint32_t head_bytes; /* with the empty line that ends it */
 
         uint8_t method;        /* enum http_method */
-        uint8_t version_minor; /* of HTTP/1.x: 0 or 1 */
+        uint8_t version_major; /* 1 or 2 */
+        uint8_t version_minor; /* of HTTP/1.x: 0 or 1; of HTTP/2: 0 */
         uint8_t body_kind;     /* enum http_body_kind */
         bool keep_alive;       /* what the client asked for (RFC 9112, 9.3) */
         bool expects_continue; /* Expect: 100-continue, HTTP/1.1 only */

@@ -14,12 +14,14 @@
 struct http_limits {
         size_t head_bytes_max;   /* HeadBytesMax */
         uint64_t body_bytes_max; /* BodyBytesMax */
+        /* BodyTimeoutSec and SendTimeoutSec, for one exchange of several that are under way */
+        uint64_t body_timeout_usec, send_timeout_usec;
 };
 
 enum {
         HTTP_CHUNK_BYTES = 16384, /* heads and small bodies are gathered in a chunk of this size */
         HTTP_COPY_BYTES_MAX = 4096, /* a piece up to this is copied there, a longer one borrowed */
-        HTTP_OUTPUT_PARTS_MAX = 4,
+        HTTP_OUTPUT_PARTS_MAX = 16, /* HTTP/1 has 4 at most */
         HTTP_REQUESTS_MAX = 64, /* of one connection in one turn, then others have theirs */
 };
 
@@ -62,6 +64,7 @@ enum http_phase {
         HTTP_PHASE_HEAD,   /* in a head: HeadTimeoutSec from its first byte */
         HTTP_PHASE_BODY,   /* for a body's bytes, wanted or to be discarded: BodyTimeoutSec */
         HTTP_PHASE_ANSWER, /* a handler is at work, or output() has to be called first */
+        HTTP_PHASE_WINDOW, /* for the peer to allow more bytes of answers: SendTimeoutSec */
 };
 
 /* Bytes to send: the parts, then a range of a file. They stay until http_session_sent(). */
@@ -80,6 +83,12 @@ enum http_output_outcome {
                                  (RFC 9112, 9.6) */
 };
 
+enum http_time_out_outcome {
+        HTTP_TIME_OUT_CLOSE = 0, /* nobody has to be told: the answer has begun, or no request has */
+        HTTP_TIME_OUT_ANSWERED,  /* output() gives the last that is to be said, then says to close */
+        HTTP_TIME_OUT_GO_ON,     /* what waited too long was given up; others are under way */
+};
+
 struct http_protocol {
         const char *name; /* "HTTP/1" */
 
@@ -96,12 +105,11 @@ struct http_protocol {
         int (*feed_end)(struct http_session *s);
 
         /*
-         * Time is up in HTTP_PHASE_HEAD or HTTP_PHASE_BODY, while nothing is being sent. True: the
-         * request is answered with 408 (RFC 9110, 15.5.9), which output() gives next, and then says
-         * to close. False: there is nobody to be told, since its answer has begun or no request
-         * has: close.
+         * Time is up in any phase but ANSWER, while nothing is being sent. Where it can be said, a
+         * request that is not whole is answered with 408 (RFC 9110, 15.5.9). An
+         * http_time_out_outcome.
          */
-        bool (*time_out)(struct http_session *s);
+        int (*time_out)(struct http_session *s);
 
         /*
          * What to send next; not before the last output was sent(). An http_output_outcome, or

@@ -116,7 +116,7 @@ static void append_line(struct access_log *log, const struct exchange *x, const 
                 append_escaped(b, http_span_text(r, r->method_name));
                 buffer_append(b, " ", 1);
                 append_escaped(b, http_span_text(r, r->target));
-                buffer_printf(b, " HTTP/1.%u", r->version_minor);
+                buffer_printf(b, " HTTP/%u.%u", r->version_major, r->version_minor);
         } else {
                 buffer_append(b, "-", 1); /* refused before its first line was whole */
         }

@@ -55,10 +55,11 @@ static void conn_look_at_deadline(struct conn *c) {
                 return; /* set when the send began */
         switch ((enum http_phase)s->phase) {
         case HTTP_PHASE_IDLE:
-                /* a handshake has its time from the start, however slowly it goes on */
-                if (phase_changed || (something_came && !conn_tls_is_shaking_hands(c)))
-                        conn_set_deadline(c, s->requests ? limits->keep_alive_usec
-                                                         : limits->head_timeout_usec);
+                /* a handshake and a first request have their time from the start, come what may */
+                if (phase_changed || (something_came && s->requests))
+                        conn_set_deadline(c, s->close_soon ? DRAIN_FRESH_USEC
+                                             : s->requests ? limits->keep_alive_usec
+                                                           : limits->head_timeout_usec);
                 break;
         case HTTP_PHASE_HEAD:
                 /* from the first byte: a byte now and then must not prolong it */
@@ -73,12 +74,17 @@ static void conn_look_at_deadline(struct conn *c) {
         case HTTP_PHASE_ANSWER:
                 loop_timer_clear(&c->deadline); /* the handler has deadlines of its own */
                 break;
+        case HTTP_PHASE_WINDOW:
+                if (phase_changed)
+                        conn_set_deadline(c, limits->send_timeout_usec);
+                break;
         }
 }
 
 static void conn_time_is_up(struct loop_timer *timer) {
         struct conn *c = container_of(timer, struct conn, deadline);
         struct http_session *s = c->session;
+        int outcome = HTTP_TIME_OUT_CLOSE;
 
         if (c->state == CONN_OPEN && c->output && !c->yielding && !c->timed_out) {
                 int64_t progress = conn_progress(c);
@@ -89,12 +95,15 @@ static void conn_time_is_up(struct loop_timer *timer) {
                         return;
                 }
         }
-        if (c->state == CONN_OPEN && !c->output && !c->timed_out && s->protocol->time_out(s)) {
-                c->timed_out = true;
-                conn_advance(c);
+        if (c->state == CONN_OPEN && !c->output && !c->timed_out)
+                outcome = s->protocol->time_out(s);
+        if (outcome == HTTP_TIME_OUT_CLOSE) {
+                conn_close(c, -ETIMEDOUT);
                 return;
         }
-        conn_close(c, -ETIMEDOUT);
+        c->timed_out = outcome == HTTP_TIME_OUT_ANSWERED;
+        c->phase = UINT8_MAX; /* who goes on waiting has the time anew */
+        conn_advance(c);
 }
 
 /* ---- idle or busy ---- */

@@ -287,6 +287,8 @@ static void worker_apply_settings(struct worker *w) {
         w->http.limits = (struct http_limits){
                 .head_bytes_max = settings->head_bytes_max,
                 .body_bytes_max = settings->body_bytes_max,
+                .body_timeout_usec = settings->body_timeout_usec,
+                .send_timeout_usec = settings->send_timeout_usec,
         };
         w->conns.limits = (struct conn_limits){
                 .head_timeout_usec = settings->head_timeout_usec,

@@ -119,8 +119,8 @@ static int lanes_feed_end(struct http_session *s) {
 }
 
 /* Lanes have no deadlines. */
-static bool lanes_time_out(struct http_session *s) {
-        return false;
+static int lanes_time_out(struct http_session *s) {
+        return HTTP_TIME_OUT_CLOSE;
 }
 
 static void body_give(struct lane *lane) {
