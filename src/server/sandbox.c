@@ -121,7 +121,8 @@ int sandbox_enter(void) {
 /*
  * The rings are made, each with its restrictions; another one would have none, and its operations
  * pass by every filter of system calls. Limits can be set on other processes of the same user,
- * which the other instances are; on itself a process calls itself 0.
+ * which the other instances are; on itself a process calls itself 0. Executing is here as well for
+ * kernels without Landlock, and for files without a path.
  */
 #if defined(__x86_64__)
 #define OWN_ARCH    AUDIT_ARCH_X86_64
@@ -145,9 +146,11 @@ int sandbox_seal(void) {
         static struct sock_filter code[] = {
                 /* clang-format off */
                 LOAD(arch),
-                JUMP(BPF_JEQ, OWN_ARCH, 0, 6),
+                JUMP(BPF_JEQ, OWN_ARCH, 0, 8),
                 LOAD(nr),
-                JUMP(BPF_JGE, CALLS_BEGIN, 4, 0),
+                JUMP(BPF_JGE, CALLS_BEGIN, 6, 0),
+                JUMP(BPF_JEQ, SYS_execve, 5, 0),
+                JUMP(BPF_JEQ, SYS_execveat, 4, 0),
                 JUMP(BPF_JEQ, SYS_io_uring_setup, 3, 0),
                 JUMP(BPF_JEQ, SYS_prlimit64, 0, 3),
                 LOAD(args[0]), /* its lower half: both architectures have it first */

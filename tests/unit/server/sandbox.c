@@ -295,6 +295,15 @@ static void sealed_limits_only_itself(void **state) {
         assert_int_equal(run_in_child(limit_parent_sealed, true), EPERM);
 }
 
+static int execute_sealed(void) {
+        return sandbox_seal() < 0 ? NO_SANDBOX : execute_shell();
+}
+
+/* A kernel without Landlock: the unit has a filter in any case. */
+static void sealed_executes_nothing(void **state) {
+        assert_int_equal(run_in_child(execute_sealed, true), EPERM);
+}
+
 /* Outside of a sandbox the first filter would cost every system call its time. */
 static void seals_only_what_is_filtered(void **state) {
         assert_int_equal(run_in_child(make_ring_sealed, false), run_in_child(make_ring, false));
@@ -316,6 +325,7 @@ int main(void) {
                 cmocka_unit_test(inherited_sockets_are_not_connected),
                 cmocka_unit_test(sealed_makes_no_rings),
                 cmocka_unit_test(sealed_limits_only_itself),
+                cmocka_unit_test(sealed_executes_nothing),
                 cmocka_unit_test(seals_only_what_is_filtered),
         };
 
