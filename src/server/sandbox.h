@@ -14,8 +14,8 @@ int sandbox_enter(void);
 
 /*
  * Take from the calling thread, and from those it starts, what was needed only to start: making
- * rings, and setting limits of other processes; and executing, as above. It adds to a filter of system calls that is in
- * force; where there is none it does nothing, since the first filter makes every system call
- * slower. Errors: -errno.
+ * rings, and setting limits of other processes; and executing, as above. It adds to a filter of
+ * system calls that is in force; where there is none it does nothing, since the first filter makes
+ * every system call slower. Errors: -errno.
  */
 int sandbox_seal(void);
