@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* openat2(2) is there, and keeps a lookup beneath a folder. */
@@ -48,6 +49,26 @@ static int landlock_version(void) {
         return 0;
 }
 
+static uint64_t now_nsec(void) {
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * How fast the counter of the processor runs. Its emulation hands it on, and a guest that finds out
+ * by itself at boot, on a busy machine, has a clock that runs several times too fast.
+ */
+static int counter_khz(void) {
+        uint64_t began = now_nsec(), ticks = __builtin_ia32_rdtsc();
+
+        usleep(300000);
+        ticks = __builtin_ia32_rdtsc() - ticks;
+        printf("%llu\n", (unsigned long long)(ticks * 1000000 / (now_nsec() - began)));
+        return 0;
+}
+
 int main(int argc, char *argv[]) {
         int wrong = 0;
 
@@ -58,6 +79,8 @@ int main(int argc, char *argv[]) {
                         wrong |= network_is(0);
                 else if (!strcmp(argv[i], "network"))
                         wrong |= network_is(1);
+                else if (!strcmp(argv[i], "counter-khz"))
+                        wrong |= counter_khz();
                 else if (!strcmp(argv[i], "landlock"))
                         wrong |= landlock_version();
                 else
