@@ -49,12 +49,12 @@ static int openat2_call(int root, const char *path, uint64_t flags, uint64_t res
 static void openat2_probe(void) {
         int level = OPENAT2_NONE, fd;
 
-        fd = openat2_call(AT_FDCWD, ".", O_PATH | O_CLOEXEC, RESOLVE_ALWAYS);
-        /* the call is there, whatever may be wrong with the working directory */
-        if (fd >= 0 || fd == -ENOENT || fd == -EACCES) {
+        /* anybody may look up "/": every error is a filter's, whichever it has chosen */
+        fd = openat2_call(AT_FDCWD, "/", O_PATH | O_CLOEXEC, RESOLVE_NO_MAGICLINKS);
+        if (fd >= 0) {
                 fd_close(fd);
-                fd = openat2_call(AT_FDCWD, ".", O_PATH | O_CLOEXEC,
-                                  RESOLVE_ALWAYS | RESOLVE_CACHED);
+                fd = openat2_call(AT_FDCWD, "/", O_PATH | O_CLOEXEC,
+                                  RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED);
                 level = fd == -EINVAL ? OPENAT2_WAITING : OPENAT2_CACHED;
         }
         fd_close(fd);
