@@ -133,7 +133,7 @@ static void what_can_be_lived_with_is_a_warning(void **state) {
         }
 }
 
-/* What status and --check show: names, kind of key, and the date by which something must be done. */
+/* What status and --check show: names, kind of key, and by when something must be done. */
 static void what_is_in_a_certificate(void **state) {
         struct made brief = make((struct made_of){ .kind = "EC",
                                                    .subject = "Brief",
