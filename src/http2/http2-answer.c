@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include "http2/http2-internal.h"
+
+#include <errno.h>
+
+#include "base/invariant.h"
+
+/*
+ * An answer is submitted to nghttp2 when the handler has given its head; the lines are those of
+ * HTTP/1, whose names nghttp2 makes small, and it copies all. Its body is asked for when nghttp2
+ * has chosen the stream: by urgency, by what the windows allow.
+ *
+ * A handler gives a piece that may be far longer than a frame: it is cut into frames, over many
+ * outputs. As soon as an output has borrowed from it, the next can only be asked for when that
+ * output was sent, since a piece is valid until then.
+ */
+
+enum {
+        WAKES_MAX = 100, /* of a handler from inside its `pull`, and no piece: a bug */
+        /* with its head a frame fills one record of TLS; a longer one would begin a second */
+        LENT_BYTES_MAX = HTTP2_FRAME_BYTES_MAX - HTTP2_FRAME_HEAD_BYTES,
+};
+#define PIECE_BYTES_MAX (UINT64_C(1) << 30) /* asked for at once when the length is not known */
+
+/* ---- the head ---- */
+
+struct lines {
+        nghttp2_nv nv[HTTP2_FIELDS_OUT_MAX];
+        size_t count;
+        bool too_many;
+};
+
+static void add(struct lines *l, struct text name, struct text value) {
+        if (l->count == HTTP2_FIELDS_OUT_MAX) {
+                l->too_many = true;
+                return;
+        }
+        l->nv[l->count++] = (nghttp2_nv){
+                .name = (uint8_t *)name.data,
+                .namelen = name.size,
+                .value = (uint8_t *)value.data,
+                .valuelen = value.size,
+        };
+}
+
+/* "Name: value\r\n" lines. */
+static void add_lines(struct lines *l, struct text text) {
+        while (text.size) {
+                size_t end = text_find(text, '\n');
+                struct text line = { text.data, MIN(end, text.size) };
+                size_t colon = text_find(line, ':');
+
+                if (colon < line.size)
+                        add(l, (struct text){ line.data, colon },
+                            text_trim((struct text){ line.data + colon + 1,
+                                                     line.size - colon - 1 -
+                                                             text_ends_with(line, TEXT("\r")) }));
+                end = MIN(end + 1, text.size);
+                text.data += end;
+                text.size -= end;
+        }
+}
+
+static struct text decimal(char digits[static 20], uint64_t n) {
+        char *first = digits + 20;
+
+        do
+                *--first = (char)('0' + n % 10);
+        while (n /= 10);
+        return (struct text){ first, (size_t)(digits + 20 - first) };
+}
+
+void http2_answer_begin(struct http2_session *h, struct http2_stream *st) {
+        struct exchange *x = exchange_of(st);
+        struct text common = http_context_lines(h->session.context);
+        nghttp2_data_provider body = { .source.ptr = NULL, .read_callback = http2_answer_read };
+        char status[20], length[20];
+        struct lines l;
+        int r;
+
+        l.count = 0;
+        l.too_many = false;
+        add(&l, TEXT(":status"), decimal(status, x->status));
+        add_lines(&l, (struct text){ common.data + HTTP_LINES_COMMON,
+                                     common.size - HTTP_LINES_COMMON });
+        if (x->status != 204 && x->status != 304 && x->body_bytes != EXCHANGE_LENGTH_UNKNOWN)
+                add(&l, TEXT("content-length"), decimal(length, x->body_bytes));
+        add_lines(&l, x->route_fields);
+        add_lines(&l, x->page_fields);
+        add_lines(&l, x->fields);
+        st->answering = true;
+        st->moved_usec = http2_now(h);
+        h->answering++;
+        x->carrier_left = x->body_bytes;
+        x->piece.bytes = 0;
+        r = l.too_many ? -E2BIG
+                       : nghttp2_submit_response(h->ng, st->id, l.nv, l.count,
+                                                 exchange_has_body(x) ? &body : NULL);
+        if (r)
+                http2_stream_reset(h, st, NGHTTP2_INTERNAL_ERROR, r == -E2BIG ? r : -ENOMEM);
+}
+
+void http2_answer_continue(struct http2_session *h, struct http2_stream *st) {
+        struct lines l = { .count = 0 };
+
+        st->body_came = true;
+        add(&l, TEXT(":status"), TEXT("100"));
+        if (nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, st->id, NULL, l.nv, l.count, NULL) < 0)
+                http2_stream_reset(h, st, NGHTTP2_INTERNAL_ERROR, -ENOMEM);
+}
+
+/* ---- the body ---- */
+
+/* As HTTP/1's: does the piece fit to what the head has promised, and is it the last? */
+static bool piece_is_sound(struct exchange *x) {
+        struct exchange_piece *piece = &x->piece;
+
+        if (x->body_bytes == EXCHANGE_LENGTH_UNKNOWN)
+                return true;
+        if (!invariant(!piece->last || piece->bytes == x->carrier_left))
+                return false;
+        x->carrier_left -= piece->bytes; /* it is at most what was asked for */
+        piece->last = x->carrier_left == 0;
+        return true;
+}
+
+/* The next piece, to x->piece. EXCHANGE_LATER, or -errno: the exchange failed. */
+static int pull(struct http2_session *h, struct http2_stream *st, struct exchange *x) {
+        bool counted = x->body_bytes != EXCHANGE_LENGTH_UNKNOWN;
+        unsigned woken = 0;
+        int r;
+
+        do {
+                http2_set_waiting(h, st, true); /* a wake from inside the call takes it back */
+                r = exchange_pull(x, counted ? x->carrier_left : PIECE_BYTES_MAX, &x->piece);
+                if (x->failed)
+                        return x->error;
+                if (r > 0 && st->waits)
+                        return r;
+        } while (r > 0 && invariant(++woken < WAKES_MAX));
+        http2_set_waiting(h, st, false);
+        if (r > 0 || (r == 0 && !piece_is_sound(x)))
+                return -EBADMSG;
+        st->has_last = x->piece.last;
+        return r;
+}
+
+/* What of the piece fits into the next frame. False: none of it into this output. */
+static bool frame_fits(struct http2_session *h, const struct exchange_piece *piece, size_t length,
+                       size_t *ret) {
+        size_t n = (size_t)MIN(piece->bytes, (uint64_t)length);
+        bool copied = piece->data && n <= HTTP_COPY_BYTES_MAX;
+
+        if (!copied)
+                n = MIN(n, (size_t)LENT_BYTES_MAX);
+        if (!http2_out_reserve(h, HTTP2_FRAME_HEAD_BYTES + (copied ? n : 0))) {
+                h->out.full = true;
+                return false;
+        }
+        *ret = n;
+        return true;
+}
+
+ssize_t http2_answer_read(nghttp2_session *ng, int32_t id, uint8_t *buffer, size_t length,
+                          uint32_t *flags, nghttp2_data_source *source, void *session) {
+        struct http2_session *h = session;
+        struct http2_stream *st = http2_stream_by_id(h, id);
+        struct exchange *x;
+        size_t n;
+
+        if (!st)
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        x = exchange_of(st);
+        if (!http2_out_has_room(&h->out) || (!x->piece.bytes && list_is_linked(&st->lent))) {
+                h->out.full = true;
+                return NGHTTP2_ERR_PAUSE;
+        }
+        if (!x->piece.bytes) {
+                int r = pull(h, st, x);
+
+                if (r > 0) {
+                        st->deferred = true;
+                        return NGHTTP2_ERR_DEFERRED;
+                }
+                if (r < 0) { /* nghttp2 resets the stream */
+                        http2_stream_end(h, st, r);
+                        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+                }
+        }
+        if (!frame_fits(h, &x->piece, length, &n)) {
+                if (h->out.bytes)
+                        return NGHTTP2_ERR_PAUSE;
+                h->broken = -ENOMEM;
+                return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+        *flags = NGHTTP2_DATA_FLAG_NO_COPY;
+        if (st->has_last && n == x->piece.bytes)
+                *flags |= NGHTTP2_DATA_FLAG_EOF;
+        return (ssize_t)n;
+}
+
+/* The window is what ended this frame, not its size: who opens it by bits pays for that. */
+static bool window_was_short(struct http2_session *h, int32_t id, size_t length) {
+        int32_t window = MIN(nghttp2_session_get_stream_remote_window_size(h->ng, id),
+                             nghttp2_session_get_remote_window_size(h->ng));
+
+        return window <= (int32_t)length;
+}
+
+int http2_answer_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t length,
+                      nghttp2_data_source *source, void *session) {
+        struct http2_session *h = session;
+        struct http2_stream *st = http2_stream_by_id(h, frame->hd.stream_id);
+        struct exchange_piece *piece;
+        struct exchange *x;
+
+        if (!st)
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        x = exchange_of(st);
+        piece = &x->piece;
+        http2_out_put(h, head, HTTP2_FRAME_HEAD_BYTES);
+        if (length && piece->data && length <= HTTP_COPY_BYTES_MAX) {
+                http2_out_put(h, piece->data, length);
+        } else if (length) {
+                if (piece->data)
+                        http2_out_lend(h, piece->data, length);
+                else
+                        http2_out_file(h, piece->file, piece->offset, length);
+                if (!list_is_linked(&st->lent))
+                        list_append(&h->lent, &st->lent);
+        }
+        if (piece->data)
+                piece->data += length;
+        else
+                piece->offset += length;
+        piece->bytes -= length;
+        x->sent_bytes += length;
+        st->moved_usec = h->data_usec = http2_now(h);
+        http2_guard_moved(h, length, !window_was_short(h, st->id, length));
+        return 0;
+}
+
+void http2_answer_done(struct http2_session *h, struct http2_stream *st) {
+        http2_guard_moved(h, 0, 1);
+        /* the rest of the request is of no use to anybody (RFC 9113, 8.1) */
+        if (!st->body_ended &&
+            nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) < 0)
+                h->broken = -ENOMEM;
+        http2_stream_end(h, st, 0);
+}

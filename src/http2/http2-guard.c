@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "http2/http2-internal.h"
+
+/*
+ * Frames are looked at one by one before nghttp2 gets them. This tells what is not whole (for the
+ * deadlines) and what each costs us beside what it is good for: a peer that talks much and asks
+ * little is told to calm down and hung up on.
+ *
+ * Costs fill a bucket, which drains with time, and with what is useful: bytes of bodies in either
+ * direction, DATA that we sent (an eager client answers each with two WINDOW_UPDATE), answers.
+ * Streams that the client resets, or makes us reset, have a bucket of their own: each had a handler
+ * begin for nothing (CVE-2023-44487, CVE-2025-8671).
+ *
+ * The sizes are guesses on the generous side: a browser that leaves a page resets at most the 100
+ * streams that are open, and the busiest of honest clients was seen to spend 15 (nghttp with its
+ * PRIORITY frames) before its first request. What remains to a peer that keeps within them costs
+ * little: 200 cheap frames a second take some 60 us.
+ */
+
+enum {
+        FRAMES_MAX = 2000,
+        FRAMES_PER_SEC = 200,
+        RESETS_MAX = 500,
+        RESETS_PER_SEC = 100,
+        COST_REFUSED = 20,
+        BYTES_PER_FRAME = 1024, /* of bodies pay for a frame of cost 1 */
+        FRAMES_PER_DATA = 2,
+};
+
+enum { TYPE_PRIORITY_UPDATE = 0x10 };
+
+static bool bucket_add(struct http2_bucket *b, uint64_t now_usec, uint32_t cost, uint32_t max,
+                       uint32_t per_sec) {
+        uint64_t drained = (now_usec - b->at_usec) * per_sec / USEC_PER_SEC;
+
+        if (drained) {
+                b->spent -= (uint32_t)MIN(drained, (uint64_t)b->spent);
+                b->at_usec = now_usec;
+        }
+        b->spent += cost;
+        return b->spent <= max;
+}
+
+static bool spend(struct http2_session *h, uint32_t cost) {
+        return !cost ||
+               bucket_add(&h->guard.frames, http2_now(h), cost, FRAMES_MAX, FRAMES_PER_SEC);
+}
+
+static bool spend_reset(struct http2_session *h) {
+        return bucket_add(&h->guard.resets, http2_now(h), 1, RESETS_MAX, RESETS_PER_SEC);
+}
+
+bool http2_guard_refused(struct http2_session *h) {
+        return spend(h, COST_REFUSED) && spend_reset(h);
+}
+
+void http2_guard_moved(struct http2_session *h, size_t bytes, unsigned frames) {
+        struct http2_bucket *b = &h->guard.frames;
+        size_t worth = bytes / BYTES_PER_FRAME + (size_t)frames * FRAMES_PER_DATA;
+
+        if (unlikely(b->spent))
+                b->spent -= (uint32_t)MIN((size_t)b->spent, worth);
+}
+
+static uint32_t cost_of(uint8_t type, uint8_t flags, uint32_t bytes) {
+        switch (type) {
+        case NGHTTP2_DATA: return bytes || flags & NGHTTP2_FLAG_END_STREAM ? 0 : 10;
+        case NGHTTP2_HEADERS: return 0; /* as many as may be open, or are reset */
+        case NGHTTP2_PRIORITY:
+        case NGHTTP2_WINDOW_UPDATE:
+        case TYPE_PRIORITY_UPDATE: return 1;
+        case NGHTTP2_RST_STREAM: return 0; /* see above */
+        case NGHTTP2_PING:
+        case NGHTTP2_CONTINUATION: return 2;
+        default: return 10; /* SETTINGS, GOAWAY, what nobody knows */
+        }
+}
+
+/* The head of a frame is whole. False: it is one too many. */
+static bool frame_begins(struct http2_session *h) {
+        struct http2_guard *g = &h->guard;
+        uint8_t type = g->head[3], flags = g->head[4];
+
+        g->head_bytes = 0;
+        g->payload_left = (uint32_t)g->head[0] << 16 | (uint32_t)g->head[1] << 8 | g->head[2];
+        if (type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION)
+                g->in_block = !(flags & NGHTTP2_FLAG_END_HEADERS);
+        if (type == NGHTTP2_RST_STREAM && !spend_reset(h))
+                return false;
+        return spend(h, cost_of(type, flags, g->payload_left));
+}
+
+bool http2_guard_is_between(const struct http2_guard *g) {
+        return !g->in_block && !g->head_bytes && !g->payload_left;
+}
+
+int http2_guard_next(struct http2_session *h, struct text *data, struct text *ret) {
+        struct http2_guard *g = &h->guard;
+        size_t n = 0;
+
+        if (unlikely(g->preface_left)) {
+                n = MIN(data->size, (size_t)g->preface_left);
+                g->preface_left -= (uint8_t)n;
+        }
+        while (!g->preface_left && !g->payload_left && n < data->size) {
+                g->head[g->head_bytes++] = (uint8_t)data->data[n++];
+                if (g->head_bytes < HTTP2_FRAME_HEAD_BYTES)
+                        continue;
+                if (!frame_begins(h))
+                        return HTTP2_GUARD_FLOOD;
+                break;
+        }
+        if (g->payload_left && !g->head_bytes) {
+                size_t payload = MIN(data->size - n, (size_t)g->payload_left);
+
+                g->payload_left -= (uint32_t)payload;
+                n += payload;
+        }
+        *ret = (struct text){ data->data, n };
+        data->data += n;
+        data->size -= n;
+        return HTTP2_GUARD_FEED;
+}
