@@ -67,7 +67,6 @@ struct tls_worker {
         struct pool blocks; /* of struct tls_block */
         struct pool partials, partials_small;
         struct pool streams;
-        unsigned servers;
         unsigned handshakes, handshakes_most; /* under way, and the most since memory was trimmed */
         uint64_t trimmed_usec;
 };
@@ -95,10 +94,12 @@ struct tls_stream_full {
         const char *why;
         int failed; /* -errno; 0 */
         uint8_t suite;
-        bool ended, partial_done; /* close_notify was made; what `partial` has was read */
-        uint8_t idle_records;     /* in a row that brought no data */
-        uint8_t key_updates;      /* that the peer may still make */
-        uint16_t record_bytes;    /* most plaintext of a record that we make */
+        bool ended;            /* close_notify or a fatal alert was made, or came */
+        bool partial_done;     /* what `partial` has was read */
+        bool update_waits;     /* a KeyUpdate of ours has not been sent yet */
+        uint8_t idle_records;  /* in a row that brought no data */
+        uint8_t key_updates;   /* that the peer may still make */
+        uint16_t record_bytes; /* most plaintext of a record that we make */
         uint8_t block_count, sending_count;
         uint32_t data_bytes; /* received since key_updates grew */
         char *in;            /* lent by feed() */

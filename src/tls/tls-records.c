@@ -214,6 +214,7 @@ static int update_write_keys(struct tls_stream_full *s) {
         static const unsigned char message[] = { SSL3_MT_KEY_UPDATE, 0, 0, 1, 0 };
         int r = record_write(s, TLS_HANDSHAKE_MESSAGE, message, sizeof(message));
 
+        s->update_waits = true;
         return r < 0 ? r : keys_update(s->worker, s->suite, &s->writes);
 }
 
@@ -290,7 +291,8 @@ static int take_handshake(struct tls_stream_full *s, const unsigned char *data, 
                 return record_refuse(s, SSL_AD_UNEXPECTED_MESSAGE, "too many KeyUpdate messages");
         s->key_updates--;
         r = keys_update(s->worker, s->suite, &s->reads);
-        if (r == 0 && data[4] && !s->ended)
+        /* one answer may stand for many: a peer who does not read cannot make them pile up */
+        if (r == 0 && data[4] && !s->ended && !s->update_waits)
                 r = update_write_keys(s);
         return r < 0 ? stream_fail(s, r, "keys cannot be updated") : 0;
 }

@@ -88,6 +88,12 @@ static int site_take_certificates(struct tls_worker *w, const struct tls_site *f
                                   struct tls_server_site *site, struct buffer *faults) {
         int r = 0;
 
+        if (from->certificate_count > TLS_CERTIFICATES_MAX) {
+                r = buffer_printf(faults, "%s: %zu certificates for one site; %d at most\n",
+                                  from->certificates[TLS_CERTIFICATES_MAX].place,
+                                  from->certificate_count, TLS_CERTIFICATES_MAX);
+                return r < 0 ? r : -EBADMSG;
+        }
         site->certificates = calloc(from->certificate_count, sizeof(*site->certificates));
         if (!site->certificates)
                 return -ENOMEM;
@@ -176,7 +182,6 @@ struct tls_server *server_free(struct tls_server *s) {
         free(s->sites);
         names_finish(&s->names);
         SSL_CTX_free(s->context);
-        s->worker->servers--;
         free(s);
         return NULL;
 }
@@ -192,7 +197,6 @@ int server_new(struct tls_worker *w, const struct tls_settings *settings, struct
         s->worker = w;
         s->references = 1;
         s->http2 = settings->http2;
-        w->servers++;
         r = server_init(s, settings, faults);
         ERR_clear_error();
         if (r < 0)
@@ -215,7 +219,7 @@ static int how_it_names(X509 *leaf, struct text host) {
 /* Of each kind of key, the certificate that names the host best. */
 static bool choose_certificates(SSL *ssl, const struct tls_server_site *site, struct text host) {
         bool considered[TLS_CERTIFICATES_MAX] = {};
-        size_t count = MIN(site->certificate_count, ELEMENTS(considered));
+        size_t count = site->certificate_count;
 
         SSL_certs_clear(ssl);
         for (size_t i = 0; i < count; i++) {

@@ -246,4 +246,5 @@ void stream_sent(struct tls_stream *stream) {
 
         output_free(s, s->sending_count);
         s->sending_count = 0;
+        s->update_waits = s->update_waits && s->block_count;
 }

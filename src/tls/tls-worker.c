@@ -106,7 +106,6 @@ int worker_new(struct tls_worker **ret) {
 struct tls_worker *worker_free(struct tls_worker *w) {
         if (!w)
                 return NULL;
-        assert(!w->servers);
         ciphers_finish(w);
         pool_finish(&w->blocks);
         pool_finish(&w->partials);

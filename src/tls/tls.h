@@ -125,9 +125,10 @@ struct tls_module {
 
         /* NULL in `*ret` never comes with 0. Errors: -ENOMEM, -EIO (OpenSSL cannot be used). */
         int (*worker_new)(struct tls_worker **ret);
-        struct tls_worker *(*worker_free)(struct tls_worker *w); /* no server, no stream is left */
+        /* No server and no stream is left, and its thread has ended. */
+        struct tls_worker *(*worker_free)(struct tls_worker *w);
 
-        /* From now on tickets are made and taken by these; copied. */
+        /* From now on tickets are made and taken by these; copied. Without any there are none. */
         void (*worker_take_keys)(struct tls_worker *w, const struct tls_ticket_keys *keys);
 
         /* Errors: -EBADMSG, with a line "FILE:LINE: what\n" for each fault in `faults`; -ENOMEM. */
