@@ -338,7 +338,9 @@ static int run_workers(struct supervisor *s, uint64_t files_max) {
         /* a heap for each, which the pool's threads share: heaps of their own would outlive them */
         (void)mallopt(M_ARENA_MAX, (int)s->worker_count);
         r = start_workers(s, conns_max);
-        if (r < 0 && epoll && s->backend != epoll && strcmp(s->settings->backend, "auto") == 0) {
+        /* EAGAIN is a thread that cannot be had, with any backend */
+        if (r < 0 && r != -EAGAIN && epoll && s->backend != epoll &&
+            strcmp(s->settings->backend, "auto") == 0) {
                 /* one backend for the whole process, never a mixture (DESIGN) */
                 snprintf(s->backend_reason, sizeof(s->backend_reason), "a worker's ring: %s",
                          strerror(-r));
@@ -346,8 +348,9 @@ static int run_workers(struct supervisor *s, uint64_t files_max) {
                 r = start_workers(s, conns_max);
         }
         if (r < 0) {
-                log_error("cannot start %u workers on %s: %s", s->worker_count,
-                          loop_backend_title(s->backend), strerror(-r));
+                log_error("cannot start %u workers on %s: %s%s", s->worker_count,
+                          loop_backend_title(s->backend), strerror(-r),
+                          r == -EAGAIN ? "; raise TasksMax=, or set Workers= to fewer" : "");
                 s->worker_count = 0;
                 return EXIT_SYSTEM;
         }
