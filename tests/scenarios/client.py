@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A client that does no more than a test asks: raw bytes out, whole responses in."""
+"""
+A client that does no more than a test asks: raw bytes out, whole responses in. `Client` is the one
+of the run's carrier.
+"""
 import re
 import socket
 import time
+
+from carrier import BY_HTTP2, carried
 
 
 class Response:
@@ -29,13 +34,14 @@ class Response:
         return self.fields.get('connection', '').lower() == 'close'
 
 
-class Client:
+class Connection:
+    """What clients of all protocols have: a socket, by TLS where the run's carrier says so."""
+
     def __init__(self, connected):
-        self.socket = connected
+        self.socket = carried(connected)
         self.socket.settimeout(connected.gettimeout() or 10)
         if connected.family in (socket.AF_INET, socket.AF_INET6):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b''
 
     def __enter__(self):
         return self
@@ -45,6 +51,17 @@ class Client:
 
     def close(self):
         self.socket.close()
+
+    def request(self, target='/', method='GET', fields='', body=b'', host='localhost'):
+        """`fields` are lines without their ends, one a line."""
+        self.ask(target, method, fields, body, host)
+        return self.response(method)
+
+
+class Http1Client(Connection):
+    def __init__(self, connected):
+        super().__init__(connected)
+        self.buffer = b''
 
     def send(self, data):
         self.socket.sendall(data)
@@ -103,12 +120,11 @@ class Client:
             if not size:
                 return body
 
-    def request(self, target='/', method='GET', fields='', version='1.1', body=b''):
-        """`fields` are lines without their ends, one a line."""
-        lines = [f'{method} {target} HTTP/{version}', 'Host: localhost']
+    def ask(self, target='/', method='GET', fields='', body=b'', host='localhost'):
+        """The request alone; response() and more() are for what comes."""
+        lines = [f'{method} {target} HTTP/1.1', f'Host: {host}']
         lines += [x for x in fields.split('\n') if x]
         self.send('\r\n'.join(lines).encode('latin-1') + b'\r\n\r\n' + body)
-        return self.response(method)
 
     def rest(self):
         """All until the peer ends the connection."""
@@ -132,3 +148,9 @@ class Client:
             return True
         except TimeoutError:
             return False
+
+
+if BY_HTTP2:
+    from http2_client import Http2Client as Client
+else:
+    Client = Http1Client

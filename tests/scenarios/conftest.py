@@ -4,16 +4,19 @@
 EMBERD            the program (default: build/emberd)
 EMBERD_BACKEND    epoll, io_uring or auto
 EMBERD_TRIGGER    edge, level, oneshot, or - for the default
+EMBERD_CARRIER    plain, tls, h2 or h2c: see carrier.py
 EMBERD_WORKERS    a number or auto
 EMBERD_BUILD      the build folder, for what else was built there
 """
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 
 import pytest
 
+import carrier
 import daemon as daemon_module
 from client import Client
 from daemon import BACKEND, TRIGGER, WORKERS, Daemon, NotifySocket, Passed, free_port
@@ -34,8 +37,8 @@ def rounds(request):
 @pytest.fixture(scope='session')
 def program():
     """
-    A copy of the program that any user may run: tests that run as root start it as nobody, who may
-    not be able to reach the build folder.
+    A copy of the program, with its modules, that any user may run: tests that run as root start it
+    as nobody, who may not be able to reach the build folder.
     """
     built = os.environ.get('EMBERD') or os.path.join(TOP, 'build/emberd')
     folder = tempfile.mkdtemp(prefix='emberd-program-')
@@ -43,6 +46,12 @@ def program():
     copy = os.path.join(folder, 'emberd')
     shutil.copy2(built, copy)
     os.chmod(copy, 0o755)
+    for name in ('tls', 'http2'):
+        module = f'src/{name}/{name}.so'
+        if os.path.exists(f'{os.path.dirname(built)}/{module}'):
+            os.makedirs(f'{folder}/src/{name}')
+            shutil.copy2(f'{os.path.dirname(built)}/{module}', f'{folder}/{module}')
+    subprocess.run(['chmod', '-R', 'a+rX', folder], check=True)
     yield copy
     shutil.rmtree(folder)
 
@@ -89,10 +98,11 @@ class Starter:
 
     def __call__(self, *arguments, root=None, settings=None, options=(), passed=None, notify=None,
                  listen=True, workers=None, backend=None, environment=None, log=False, limits=None,
-                 wait=True, as_root=False, prefix=()):
+                 wait=True, as_root=False, prefix=(), carried=True):
         """
         Start emberd and wait until it listens. `options` are values of -o; `settings` is the text
-        of a settings file; without `log` the access log is off.
+        of a settings file; without `log` the access log is off; `carried` says whether clients come
+        by what carries this run, or as the test says.
         """
         argv = [*prefix, self.program, *self.common(workers, backend)]
         if not log:
@@ -104,7 +114,12 @@ class Starter:
         port = None
         if listen and not passed:
             port = free_port()
-            argv += ['-l', f'127.0.0.1:{port}']
+            arguments = ['-l', f'127.0.0.1:{port}', *arguments]
+        has_folder = root or (arguments and arguments[-1].startswith('/'))
+        sites = re.findall(r'^\[Site (\S+)\]', settings or '', re.M)
+        sites = sites or ['localhost'] * bool(has_folder)
+        if carried:
+            arguments = self.carry(arguments, passed, sites)
         argv += arguments
         if root:
             argv.append(root)
@@ -112,12 +127,25 @@ class Starter:
         if notify:
             environment['NOTIFY_SOCKET'] = notify.path
         one = Daemon(argv, self.folder, port, environment, passed, limits, as_root)
+        one.server_name = sites[0] if carried and '.' in ''.join(sites[:1]) else None
         self.daemons.append(one)
         if passed and passed.sockets[0].family == daemon_module.socket.AF_INET:
             one.port = passed.sockets[0].getsockname()[1]
         if wait and port:
             one.wait_serving()
         return one
+
+    def carry(self, arguments, passed, sites):
+        """The arguments for this run's carrier: listeners that want TLS have sections."""
+        listeners, found = list(passed.names if passed else ()), list(arguments)
+        for number in range(len(arguments) - 1) if carrier.BY_TLS else ():
+            if arguments[number] == '-l':
+                found[number:number + 2] = [
+                    '-o', f'Listener l{number}.Address={arguments[number + 1]}']
+                listeners.append(f'l{number}')
+        for option in carrier.options(dict.fromkeys(listeners), sites):
+            found += ['-o', option]
+        return found
 
     def run(self, *arguments, seconds=10, **keywords):
         """Run emberd to its end: (exit status, standard output, standard error)."""

@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 import time
 
+from carrier import carried
+
 BACKEND = os.environ.get('EMBERD_BACKEND', 'epoll')
 TRIGGER = os.environ.get('EMBERD_TRIGGER', '-')
 WORKERS = os.environ.get('EMBERD_WORKERS', 'auto')
@@ -139,6 +141,7 @@ class Daemon:
     def __init__(self, argv, folder, port=None, environment=None, passed=None, limits=None,
                  as_root=False):
         self.port = port
+        self.server_name = None  # whom clients ask for by TLS; None: nobody
         self.folder = tempfile.mkdtemp(prefix='run-', dir=folder)
         self.stdout_path = os.path.join(self.folder, 'stdout')
         self.stderr_path = os.path.join(self.folder, 'stderr')
@@ -170,6 +173,10 @@ class Daemon:
             return file.read()
 
     def connect(self, seconds=10):
+        """A socket, by TLS where the carrier of this run says so."""
+        return carried(self.connect_in_clear(seconds), self.server_name)
+
+    def connect_in_clear(self, seconds=10):
         return socket.create_connection(('127.0.0.1', self.port), seconds * SLOWNESS)
 
     def wait_serving(self, seconds=10):

@@ -83,7 +83,7 @@ def test_requests_under_way_go_on(emberd, kept, pressure):
     """What somebody is being sent stays until he has all of it."""
     one = emberd(root=kept, environment=pressure.environment)
     with Client(one.connect()) as slow, Client(one.connect()) as client:
-        slow.send(b'GET /huge HTTP/1.1\r\nHost: a\r\n\r\n')
+        slow.ask('/huge')
         slow.more()
         ask_for_all(client)
         pressure()

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from carrier import BY_HTTP2, BY_TLS
 from client import Client
 from daemon import SLOWNESS
-
 
 
 def get(name):
@@ -19,6 +19,7 @@ GET = get('small.txt')
 SMALL = b'small file\n'
 
 
+@pytest.mark.http1
 def test_one_byte_at_a_time(client):
     """A request may arrive in many pieces; the answer must not depend on where it is cut."""
     for _ in range(3):
@@ -26,6 +27,7 @@ def test_one_byte_at_a_time(client):
         assert (response.status, response.body) == (200, SMALL)
 
 
+@pytest.mark.http1
 def test_body_one_byte_at_a_time(client):
     """Chunk sizes, their ends and a body's last byte may each come alone."""
     post = (b'POST /small.txt HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'
@@ -34,6 +36,7 @@ def test_body_one_byte_at_a_time(client):
     assert client.send_slowly(GET).response().body == SMALL
 
 
+@pytest.mark.http1
 def test_thousand_requests_in_one_write(client):
     """A pipelining client may send faster than it reads; every answer must come, and in order."""
     targets = ['small.txt', 'empty', 'absent', 'sub/', 'index.html']
@@ -48,6 +51,7 @@ def test_thousand_requests_in_one_write(client):
             assert response.body == bodies[target]
 
 
+@pytest.mark.http1
 def test_pipelined_files_of_all_sizes(client, root):
     """Answers from memory and by sendfile in turn: neither may overtake the other."""
     names = ['big.bin', 'small.txt', 'medium.bin', 'empty', 'big.bin', 'small.txt'] * 3
@@ -57,6 +61,7 @@ def test_pipelined_files_of_all_sizes(client, root):
             assert client.response().body == file.read()
 
 
+@pytest.mark.http1
 def test_pipelined_in_odd_pieces(client):
     """Requests that lie across the ends of what one receive gives."""
     stream = GET * 200
@@ -66,6 +71,7 @@ def test_pipelined_in_odd_pieces(client):
         assert client.response().body == SMALL
 
 
+@pytest.mark.http1
 def test_keep_alive_and_close(served):
     """HTTP/1.1 keeps a connection unless somebody says close; then it ends behind the answer."""
     with Client(served.connect()) as client:
@@ -80,6 +86,7 @@ def test_keep_alive_and_close(served):
         assert response.closes and client.is_closed()
 
 
+@pytest.mark.http1
 def test_http_1_0(served):
     """An HTTP/1.0 client knows neither kept-alive connections, unless it asks, nor chunks."""
     with Client(served.connect()) as client:
@@ -96,6 +103,7 @@ def test_http_1_0(served):
             assert response.body == SMALL
 
 
+@pytest.mark.http1
 def test_peer_that_ends_its_side(served):
     """`printf … | nc`: a client may end its side behind the request and still want the answer."""
     with Client(served.connect()) as client:
@@ -110,6 +118,7 @@ def test_peer_that_ends_its_side(served):
         assert not client.rest().startswith(b'HTTP/1.1 200')
 
 
+@pytest.mark.http1
 def test_expect_continue(served):
     """curl sends no large body before 100 Continue or a final answer; one of both must come."""
     with Client(served.connect()) as client:
@@ -151,6 +160,7 @@ def test_options_and_other_methods(client):
         assert client.request('/small.txt', method).status == 501
 
 
+@pytest.mark.http1
 def test_absolute_form(client):
     """A proxy's form of a target must be understood by every server (RFC 9112, 3.2.2)."""
     client.send(b'GET http://localhost/small.txt HTTP/1.1\r\nHost: other\r\n\r\n')
@@ -158,7 +168,8 @@ def test_absolute_form(client):
     client.send(b'GET http://localhost HTTP/1.1\r\nHost: localhost\r\n\r\n')
     assert client.response().body == b'<p>index</p>\n'
     client.send(b'GET https://localhost/small.txt HTTP/1.1\r\nHost: localhost\r\n\r\n')
-    assert client.response().status == 421  # RFC 9110, 7.4: it was not secured
+    # RFC 9110, 7.4: what was not secured is misdirected
+    assert client.response().status == (200 if BY_TLS else 421)
 
 
 def test_fields_of_an_answer(client):
@@ -228,6 +239,7 @@ BAD = [
 ]
 
 
+@pytest.mark.http1
 @pytest.mark.parametrize('what, request_bytes, statuses', BAD, ids=[b[0] for b in BAD])
 def test_bad_request(served, what, request_bytes, statuses):
     """
@@ -248,6 +260,7 @@ BAD_CHUNKS = [b'g\r\n', b' 5\r\nhello\r\n', b'5 \nhello\r\n', b'-1\r\n', b'0x5\r
               b'5;' + b'a' * 20000 + b'\r\n', b'5\nhello\n']
 
 
+@pytest.mark.http1
 @pytest.mark.parametrize('chunk', BAD_CHUNKS, ids=range(len(BAD_CHUNKS)))
 def test_bad_chunk(served, chunk):
     """A chunk that cannot be read loses the framing: whatever was answered, the connection ends."""
@@ -268,7 +281,7 @@ def test_bodies_are_discarded(client):
         response = client.request('/small.txt', 'POST', f'Content-Length: {size}', body=body)
         assert response.status == 405 and not response.closes, size
         assert client.request('/small.txt').body == SMALL
-    for size in sizes:
+    for size in sizes if not BY_HTTP2 else ():
         chunks = b'%x\r\n%s\r\n' % (size, b'x' * size)
         response = client.request('/small.txt', 'POST', 'Transfer-Encoding: chunked',
                                   body=chunks + b'0\r\n\r\n')
@@ -276,6 +289,7 @@ def test_bodies_are_discarded(client):
         assert client.request('/small.txt').body == SMALL
 
 
+@pytest.mark.http1
 def test_chunked_body_past_the_limit(served):
     """A chunked body does not tell its length first; the limit holds all the same."""
     with Client(served.connect()) as client:
@@ -305,6 +319,7 @@ def test_limits_are_settings(emberd, root):
         assert response.status == 405
 
 
+@pytest.mark.http1
 def test_head_timeout(emberd, root):
     """Who begins a request and does not end it, slowloris or a dead line, may not stay."""
     one = emberd(root=root, options=['Server.HeadTimeoutSec=1'])
@@ -341,12 +356,18 @@ def test_body_timeout(emberd, root):
     """A body that stops coming must not hold its connection for ever."""
     one = emberd(root=root, options=['Server.BodyTimeoutSec=1'])
     with Client(one.connect()) as client:
-        client.send(b'POST /small.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc')
         begun = time.monotonic()
-        client.rest()
+        if BY_HTTP2:
+            client.send_body(client.begin('/small.txt', 'POST', 'Content-Length: 100', 'a', False),
+                             b'abc', False)
+            client.response()
+        else:
+            client.ask('/small.txt', 'POST', 'Content-Length: 100', b'abc')
+            client.rest()
         assert time.monotonic() - begun < 5 * SLOWNESS
 
 
+@pytest.mark.http1
 def test_garbage(served, rounds):
     """Whatever comes from the network, the server goes on serving others."""
     import random

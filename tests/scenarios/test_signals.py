@@ -11,16 +11,15 @@ import time
 
 import pytest
 
+from carrier import SCHEME, VERSION
 from client import Client
 from daemon import ROOT, SLOWNESS, eventually
-
-GET = b'GET /small.txt HTTP/1.1\r\nHost: a\r\n\r\n'
 
 
 def slow_download(one, path='/huge'):
     """A response under way that ends only when we read on."""
     client = Client(one.connect())
-    client.send(f'GET {path} HTTP/1.1\r\nHost: a\r\n\r\n'.encode())
+    client.ask(path)
     client.more()
     return client
 
@@ -40,12 +39,12 @@ def test_term_under_load(emberd, root):
     """
     notify = emberd.new_notify()
     one = emberd(root=root, notify=notify)
-    url = f'http://127.0.0.1:{one.port}/medium.bin'
+    url = f'{SCHEME}://127.0.0.1:{one.port}/medium.bin'
     load = subprocess.Popen(['wrk', '-t2', '-c64', '-d4', url], stdout=subprocess.PIPE, text=True)
     watched = [Client(one.connect()) for _ in range(20)]
     time.sleep(1)
     for client in watched:
-        client.send(b'GET /big.bin HTTP/1.1\r\nHost: a\r\n\r\n')
+        client.ask('/big.bin')
     time.sleep(0.1)
     one.signal(signal.SIGTERM)
     for client in watched:
@@ -87,7 +86,7 @@ def test_drain_says_close(emberd, huge):
     """A request that comes on a connection at work during the drain is answered, and told to go."""
     one = emberd(root=huge)
     client = slow_download(one)
-    client.send(GET)
+    client.ask('/small.txt')
     one.signal(signal.SIGTERM)
     time.sleep(0.1)
     client.response()
@@ -347,7 +346,7 @@ def log_lines(path):
 
 
 COMBINED = (r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] '
-            r'"GET /small\.txt\?q=1 HTTP/1\.1" 200 11 "http://r/" "agent"')
+            rf'"GET /small\.txt\?q=1 {re.escape(VERSION)}" 200 11 "http://r/" "agent"')
 
 
 def test_access_log_to_a_file(emberd, root, folder):
@@ -360,7 +359,7 @@ def test_access_log_to_a_file(emberd, root, folder):
         eventually(lambda: len(log_lines(path)) == 2, 4, 'two lines')
         first, second = log_lines(path)
         assert re.match(COMBINED, first), first
-        assert '"GET /absent HTTP/1.1" 404 ' in second
+        assert f'"GET /absent {VERSION}" 404 ' in second
         os.rename(path, path + '.1')
         client.request('/before')
         one.signal(signal.SIGUSR1)
@@ -373,6 +372,7 @@ def test_access_log_to_a_file(emberd, root, folder):
         assert '/before' in ' '.join(log_lines(path + '.1') + log_lines(path))
 
 
+@pytest.mark.http1
 def test_access_log_cannot_be_forged(emberd, root, folder):
     """What a client sends must not end a line, close a quote or reach a terminal raw."""
     path = os.path.join(folder, 'access.log')
@@ -415,7 +415,8 @@ def test_access_log_to_the_journal(emberd, root, folder):
             client.request('/small.txt?q=1')
         line = journal.recv(4096)
     assert b'\nPRIORITY=6\n' in b'\n' + line
-    assert b'MESSAGE=127.0.0.1 - - [' in line and b'"GET /small.txt?q=1 HTTP/1.1" 200 11' in line
+    assert b'MESSAGE=127.0.0.1 - - [' in line
+    assert f'"GET /small.txt?q=1 {VERSION}" 200 11'.encode() in line
     assert one.stdout == ''
 
 
@@ -434,6 +435,7 @@ def test_access_log_that_cannot_be_written(emberd, root):
         assert one.stderr.count('cannot be written') == 1  # once a minute is enough
 
 
+@pytest.mark.plain
 def test_log_survives_a_dead_reader(emberd, root):
     """Standard output may be a pipe whose reader has gone."""
     read, write = os.pipe()

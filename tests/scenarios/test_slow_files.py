@@ -67,7 +67,7 @@ def test_others_are_served(emberd, slow_root, name):
     one = emberd(root=root, workers=1)
     with Client(one.connect()) as stuck, Client(one.connect()) as client:
         assert client.request('/small.txt').status == 200
-        stuck.send(f'GET /mount/{name} HTTP/1.1\r\nHost: a\r\n\r\n'.encode())
+        stuck.ask(f'/mount/{name}')
         time.sleep(0.2)
         for _ in range(30):
             begun = time.monotonic()
@@ -87,7 +87,7 @@ def test_client_that_leaves_meanwhile(emberd, slow_root):
         client.request('/small.txt')
         stuck = [Client(one.connect()) for _ in range(10)]
         for each in stuck:
-            each.send(b'GET /mount/slow-open HTTP/1.1\r\nHost: a\r\n\r\n')
+            each.ask('/mount/slow-open')
         time.sleep(0.2)
         for each in stuck:
             each.close()

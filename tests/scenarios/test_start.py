@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from carrier import BY_TLS
 from client import Client
 from daemon import BACKEND, ROOT, eventually, free_port
 
@@ -316,9 +317,14 @@ def test_connection_before_the_start(emberd, root):
     address = passed.tcp()
     early = [Client(socket.create_connection(address, 10)) for _ in range(20)]
     for client in early:
-        client.send(b'GET /small.txt HTTP/1.1\r\nHost: a\r\n\r\n')
+        if BY_TLS:
+            client.socket.greet()
+        else:
+            client.ask('/small.txt')
     emberd(root=root, passed=passed)
     for client in early:
+        if BY_TLS:
+            client.ask('/small.txt')
         assert client.response().body == b'small file\n'
         client.close()
 
@@ -398,6 +404,7 @@ def test_vsock_listener(emberd, root):
 
 # ---- faulty settings under systemd ----
 
+@pytest.mark.plain
 def test_faulty_settings_with_passed_sockets(emberd, root):
     """
     Dying would only make systemd start it again and again: it answers 503, says why, and takes the

@@ -5,6 +5,8 @@ import os
 import subprocess
 import urllib.parse
 
+from carrier import SCHEME, curl_options
+
 DOC = '/usr/share/doc'
 
 
@@ -36,9 +38,10 @@ def test_usr_share_doc(emberd, folder):
     config = os.path.join(folder, 'curl')
     with open(config, 'w', encoding='utf-8') as file:
         for number, (_, target) in enumerate(files):
-            file.write(f'url = "http://127.0.0.1:{one.port}/{target}"\noutput = "{got}/{number}"\n')
-    done = subprocess.run(['curl', '-sS', '--fail', '--path-as-is', '--globoff', '--parallel',
-                           '--parallel-max', '32', '--config', config],
+            file.write(f'url = "{SCHEME}://127.0.0.1:{one.port}/{target}"\n'
+                       f'output = "{got}/{number}"\n')
+    done = subprocess.run(['curl', *curl_options(), '-sS', '--fail', '--path-as-is', '--globoff',
+                           '--parallel', '--parallel-max', '32', '--config', config],
                           capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     for number, (path, target) in enumerate(files):
