@@ -146,7 +146,8 @@ class Machine:
             ['nsenter', '-t', str(self.leader), '-m', '-u', '-i', '-n', '-p', '-C', '--',
              *ENVIRONMENT, *command],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds,
-            input=text, stdin=subprocess.DEVNULL if text is None else None, check=False)
+            input=text, stdin=subprocess.DEVNULL if text is None else None, check=False,
+            start_new_session=True)  # "kill 0" in there is not for whoever tests
 
     def shell(self, script, **more):
         return self.run('bash', '-c', script, **more)

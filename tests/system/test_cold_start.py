@@ -7,10 +7,8 @@ from weighing import UNIT, Weighed, measure, no_sandbox
 
 
 @pytest.mark.alone
-def test_first_byte(machine, request):
+def test_first_byte(machine):
     """emberd is at most 5 ms above a minimal program in its unit, at most 3 times one in none."""
-    if not request.config.getoption('--long'):
-        pytest.skip('takes a minute, and wants a quiet machine: --long')
     text = machine.run('cat', UNIT)
     machine.run('cp', '/share/bare', '/usr/sbin/bare')
     emberd, bare, naked = chosen = [
