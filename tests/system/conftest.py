@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 # pylint: disable=wrong-import-position
 from client import Inside  # noqa: E402
 from machine import Machine  # noqa: E402
+from waiting import wait_until  # noqa: E402
 
 SUITES = os.environ.get('EMBERD_SUITES', 'trixie bookworm').split()
 FOLDER = os.environ.get('EMBERD_SYSTEM', '')
@@ -97,6 +98,8 @@ class Emberd:
         return self.machine.journal(cursor=self.since)
 
     def status(self):
+        """What systemd was told: the first visitor may be answered before it was."""
+        wait_until(lambda: self.machine.show('emberd.service', 'ActiveState') != 'activating')
         return self.machine.show('emberd.service', 'StatusText')
 
     def pid(self):
