@@ -19,10 +19,11 @@ def request_text(path, close=True):
     return f'GET {path} HTTP/1.1\r\nHost: test\r\n{end}\r\n'.encode()
 
 
-def get(path='/', port=80, host='127.0.0.1'):
-    """One request on a connection of its own; OSError when it fails."""
+def get(path='/', port=80, host='127.0.0.1', wrap=None):
+    """One request on a connection of its own, wrapped in TLS; OSError when it fails."""
     begun = time.monotonic()
-    with socket.create_connection((host, port), timeout=ANSWER_SECONDS) as s:
+    plain = socket.create_connection((host, port), timeout=ANSWER_SECONDS)
+    with plain, wrap(plain) if wrap else plain as s:
         s.sendall(request_text(path))
         data = s.recv(65536)
         first = time.monotonic()
@@ -75,13 +76,14 @@ class Inside:
 class Kept:
     """One kept-alive connection, made anew when it was lost (which is counted)."""
 
-    def __init__(self):
-        self.socket = None
+    def __init__(self, port=80, wrap=None):
+        self.socket, self.port, self.wrap = None, port, wrap
 
     def get(self):
         begun = time.monotonic()
         if not self.socket:
-            self.socket = socket.create_connection(('127.0.0.1', 80), ANSWER_SECONDS)
+            plain = socket.create_connection(('127.0.0.1', self.port), ANSWER_SECONDS)
+            self.socket = self.wrap(plain) if self.wrap else plain
         try:
             self.socket.sendall(request_text('/', close=False))
             data = self.socket.recv(65536)
@@ -110,14 +112,14 @@ class Kept:
 class Load:
     """
     Some clients that ask one thing after the other until ended; each connects anew for each
-    request, or keeps its connection.
+    request, or keeps its connection, or asks by a function that is given.
     """
 
-    def __init__(self, machine, clients, pause=0.01, kept=False):
+    def __init__(self, machine, clients, pause=0.01, kept=False, ask=None):
         self.answered, self.slowest_ms, self.latest = 0, 0.0, 0
         self.failures = []  # (when it ended, what)
         self._ending, self._lock = threading.Event(), threading.Lock()
-        self._pause, self._kept = pause, kept
+        self._pause, self._kept, self._ask = pause, kept, ask
         self._threads = [threading.Thread(target=self._run, args=(machine,), daemon=True)
                          for _ in range(clients)]
 
@@ -133,7 +135,7 @@ class Load:
 
     def _run(self, machine):
         machine.enter_network()
-        ask = Kept().get if self._kept else get
+        ask = self._ask or (Kept().get if self._kept else get)
         while not self._ending.wait(self._pause):
             try:
                 answer = ask()
