@@ -84,8 +84,8 @@ enum http_output_outcome {
 };
 
 enum http_time_out_outcome {
-        HTTP_TIME_OUT_CLOSE = 0, /* nobody has to be told: the answer has begun, or no request has */
-        HTTP_TIME_OUT_ANSWERED,  /* output() gives the last that is to be said, then says to close */
+        HTTP_TIME_OUT_CLOSE = 0, /* nobody is to be told: the answer has begun, or no request has */
+        HTTP_TIME_OUT_ANSWERED,  /* output() gives the last that there is to say, then closes */
         HTTP_TIME_OUT_GO_ON,     /* what waited too long was given up; others are under way */
 };
 

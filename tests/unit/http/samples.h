@@ -13,7 +13,7 @@ enum {
         SAMPLE_BIG_BYTES = 100 * 1000,
         SAMPLE_WIDE_BYTES = 2 * HTTP_CHUNK_BYTES, /* fields that fit into no chunk */
         SAMPLE_FILE_BYTES = 50 * 1000,
-        SAMPLE_WAITING_MAX = 32,
+        SAMPLE_WAITING_MAX = 128,
 };
 
 /* What the handlers of one test share; its context's `route` sets it as x->worker. */
