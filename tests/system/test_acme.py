@@ -72,8 +72,11 @@ class Site:
         self.context = ssl.create_default_context(cadata=root)
         self.serials = []  # of the certificates that were shown, in order
 
-    def first_settings(self):
-        self.machine.run('install', '-D', '-m', '0644', f'{EXAMPLES}/{NAME}.conf', SETTINGS)
+    def begin(self):
+        m = self.machine
+        m.run('systemctl', 'stop', 'emberd.socket')
+        m.run('systemctl', '-q', 'enable', '--now', 'emberd-tls.socket', 'emberd.socket')
+        m.run('install', '-D', '-m', '0644', f'{EXAMPLES}/{NAME}.conf', SETTINGS)
 
     def issue(self):
         self.machine.run('systemctl', 'start', 'dehydrated.service')
@@ -82,8 +85,7 @@ class Site:
         m = self.machine
         m.shell(f"sed -i 's/^#\\([A-Z]\\)/\\1/' {SETTINGS}")
         m.run('emberd', '--check')
-        m.run('systemctl', '-q', 'enable', 'emberd-tls.socket')
-        m.run('systemctl', 'restart', 'emberd-tls.socket')
+        m.run('systemctl', 'try-reload-or-restart', 'emberd')
 
     def wrap(self, plain):
         s = self.context.wrap_socket(plain, server_hostname=NAME)
@@ -105,7 +107,7 @@ class Site:
 def site(acme, emberd):
     """A site that has its certificate."""
     s = Site(emberd)
-    s.first_settings()
+    s.begin()
     s.issue()  # only the first time
     s.use_certificate()
     return s
@@ -114,15 +116,18 @@ def site(acme, emberd):
 def test_first_certificate(acme, emberd):
     """From a site in the clear to one with a certificate, by the steps that the manual names."""
     site = Site(emberd)
-    site.first_settings()
+    site.begin()
     assert b'this is it' in emberd.get().body
     pid = emberd.pid()
     site.issue()
     assert emberd.pid() == pid
     assert acme.run('stat', '-c', '%U:%G %a', PEM) == 'root:emberd 640\n'
     assert b'this is it' in emberd.get().body
+    with pytest.raises(OSError):
+        emberd.inside.call(site.get)
     site.use_certificate()
     assert b'this is it' in emberd.inside.call(site.get).body
+    assert emberd.pid() == pid
     assert site.serials == [site.issued()]
     answer = emberd.get('/index.html')
     assert answer.status == 308 and f'https://{NAME}/' in answer.head.replace('test', NAME)
