@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """As client.py's, over HTTP/2: each request is a stream, and responses are taken in their order."""
+import re
 import time
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+import hyperframe.frame
 
 import client
 from carrier import SCHEME
@@ -14,8 +16,6 @@ WINDOW = 1 << 20  # of a stream; a reader that rests holds no more than this bac
 
 
 class Response:
-    closes = False  # the connection ends by GOAWAY, not by a word of this response
-
     def __init__(self, headers):
         self.fields, self.body, self.trailers = {}, b'', []
         self.ended, self.reset = False, None
@@ -38,9 +38,10 @@ class Http2Client(client.Connection):
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=True, header_encoding='latin-1', validate_outbound_headers=False,
             normalize_outbound_headers=False))
-        self.h2.local_settings.update({
+        self.h2.local_settings = h2.settings.Settings(client=True, initial_values={
             h2.settings.SettingCodes.ENABLE_PUSH: 0,
             h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: WINDOW})
+        self.outlive_goaway()
         self.begun = False
         self.asked = []       # streams whose responses nobody has taken
         self.responses = {}   # of each stream
@@ -48,6 +49,19 @@ class Http2Client(client.Connection):
         self.resets = {}      # of each stream, why
         self.goaway = None
         self.settings_seen = False
+
+    def outlive_goaway(self):
+        """The library takes GOAWAY for the end; streams that were begun go on (RFC 9113, 6.8)."""
+        handlers = self.h2._frame_dispatch_table
+        take = handlers[hyperframe.frame.GoAwayFrame]
+
+        def take_and_go_on(frame):
+            before = self.h2.state_machine.state
+            result = take(frame)
+            self.h2.state_machine.state = before
+            return result
+
+        handlers[hyperframe.frame.GoAwayFrame] = take_and_go_on
 
     def flush(self):
         if not self.begun:
@@ -107,8 +121,11 @@ class Http2Client(client.Connection):
         return stream
 
     def ask(self, target='/', method='GET', fields='', body=b'', host='localhost'):
-        stream = self.begin(target, method, fields, host, not body)
-        self.send_body(stream, body, True)
+        """The stream stays open on our side where Content-Length says more than is sent."""
+        promised = re.search(r'^content-length: *(\d+)$', fields, re.M | re.I)
+        ends = not promised or len(body) >= int(promised.group(1))
+        stream = self.begin(target, method, fields, host, ends and not body)
+        self.send_body(stream, body, ends)
         return stream
 
     def send_body(self, stream, body, end):
@@ -141,6 +158,7 @@ class Http2Client(client.Connection):
         response = self.responses.pop(stream)
         response.body = b''.join(response.parts)
         response.parts = []
+        response.closes = self.goaway is not None
         length = response.fields.get('content-length')
         if to != 'HEAD' and response.status not in (204, 304) and length is not None:
             assert len(response.body) == int(length), (len(response.body), length)

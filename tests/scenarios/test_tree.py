@@ -5,7 +5,9 @@ import os
 import subprocess
 import urllib.parse
 
-from carrier import SCHEME, curl_options
+import pytest
+
+from carrier import CARRIER, SCHEME, curl_options
 
 DOC = '/usr/share/doc'
 
@@ -30,6 +32,8 @@ def test_usr_share_doc(emberd, folder):
     The tree that every machine has: thousands of files of all sizes and odd names, fetched by curl
     over 32 kept-alive connections and compared by checksum.
     """
+    if CARRIER == 'h2c':
+        pytest.skip('curl before 8.0 cannot use such a connection twice')
     one = emberd(root=DOC)
     files = list(regular_files(DOC))
     assert len(files) > 100
