@@ -325,8 +325,25 @@ static int start_workers(struct supervisor *s, unsigned conns_max) {
         return result;
 }
 
+/*
+ * As many as there can be threads (TasksMax=), unless settings ask for a number. The snapshot has
+ * room for all that were meant to be.
+ */
+static int start_what_can_be(struct supervisor *s, uint64_t files_max) {
+        for (;;) {
+                int r = start_workers(s, conns_per_worker(s, files_max));
+
+                if (r != -EAGAIN || s->settings->workers || s->worker_count == 1)
+                        return r;
+                log_warning("%u workers cannot be had, trying fewer: raise TasksMax=, or set "
+                            "Workers=",
+                            s->worker_count);
+                s->worker_count /= 2;
+                s->snapshot->held.by = s->worker_count;
+        }
+}
+
 static int run_workers(struct supervisor *s, uint64_t files_max) {
-        unsigned conns_max = conns_per_worker(s, files_max);
         const struct loop_backend *epoll = loop_backend_find("epoll");
         int r;
 
@@ -337,7 +354,7 @@ static int run_workers(struct supervisor *s, uint64_t files_max) {
         }
         /* a heap for each, which the pool's threads share: heaps of their own would outlive them */
         (void)mallopt(M_ARENA_MAX, (int)s->worker_count);
-        r = start_workers(s, conns_max);
+        r = start_what_can_be(s, files_max);
         /* EAGAIN is a thread that cannot be had, with any backend */
         if (r < 0 && r != -EAGAIN && epoll && s->backend != epoll &&
             strcmp(s->settings->backend, "auto") == 0) {
@@ -345,7 +362,7 @@ static int run_workers(struct supervisor *s, uint64_t files_max) {
                 snprintf(s->backend_reason, sizeof(s->backend_reason), "a worker's ring: %s",
                          strerror(-r));
                 s->backend = epoll;
-                r = start_workers(s, conns_max);
+                r = start_what_can_be(s, files_max);
         }
         if (r < 0) {
                 log_error("cannot start %u workers on %s: %s%s", s->worker_count,
