@@ -25,6 +25,7 @@ enum {
         COST_REFUSED = 20,
         BYTES_PER_FRAME = 1024, /* of bodies pay for a frame of cost 1 */
         FRAMES_PER_DATA = 2,
+        PADDING_MAX = 256,
 };
 
 enum { TYPE_PRIORITY_UPDATE = 0x10 };
@@ -64,7 +65,10 @@ void http2_guard_moved(struct http2_session *h, size_t bytes, unsigned frames) {
 
 static uint32_t cost_of(uint8_t type, uint8_t flags, uint32_t bytes) {
         switch (type) {
-        case NGHTTP2_DATA: return bytes || flags & NGHTTP2_FLAG_END_STREAM ? 0 : 10;
+        case NGHTTP2_DATA:
+                if (flags & NGHTTP2_FLAG_PADDED && bytes <= PADDING_MAX)
+                        return 1; /* it may be nothing else */
+                return bytes || flags & NGHTTP2_FLAG_END_STREAM ? 0 : 10;
         case NGHTTP2_HEADERS: return 0; /* as many as may be open, or are reset */
         case NGHTTP2_PRIORITY:
         case NGHTTP2_WINDOW_UPDATE:

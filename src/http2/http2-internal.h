@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "http2/http2.h"
 
+#include <errno.h>
 #include <nghttp2/nghttp2.h>
 
 /*
@@ -33,13 +34,15 @@ enum {
         HTTP2_FRAME_BYTES_MAX = 16384,
         HTTP2_QUEUE_MAX = 256,      /* frames that wait to be sent; with more nothing is read */
         HTTP2_FIELDS_OUT_MAX = 128, /* lines of an answer's head */
-        /* of nghttp2 for one session: 60 KiB with 100 small requests; the rest is for long fields
-           of 100 answers at once */
+        /* of nghttp2 for one session, which has 25 KiB when idle and 50 with 100 small requests; the
+           rest is for 100 answers with long fields at once */
         HTTP2_MEMORY_BYTES_MAX = 4 * 1024 * 1024,
 };
 
 struct http2_memory {
         size_t used, most;
+        bool failed; /* there was none, or too much was used: the session must end */
+        uint32_t reserve_used, reserve_blocks;
 };
 
 nghttp2_mem http2_memory_functions(struct http2_memory *m);
@@ -162,6 +165,13 @@ static inline uint64_t http2_now(const struct http2_session *h) {
 /* NULL where the stream is over for us. */
 static inline struct http2_stream *http2_stream_by_id(struct http2_session *h, int32_t id) {
         return nghttp2_session_get_stream_user_data(h->ng, id);
+}
+
+/* What may be done with nghttp2, after whatever it was asked to do: 0, or the -errno to end with. */
+static inline int http2_fault(struct http2_session *h) {
+        if (unlikely(h->memory.failed) && !h->broken)
+                h->broken = -ENOMEM;
+        return h->broken;
 }
 
 /* http2-session.c */

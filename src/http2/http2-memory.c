@@ -1,64 +1,119 @@
 /* SPDX-License-Identifier: MIT */
 #include "http2/http2-internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 /*
- * What nghttp2 allocates for one session is counted, and no more than a limit is given: whatever a
- * peer may find to make it grow ends its own connection, and nothing else. Each block has its size
- * before it.
+ * What nghttp2 allocates for one session is counted. Where it becomes more than a session may have,
+ * or there is no memory, the session is marked, and ended as soon as nghttp2 has returned: whatever
+ * a peer may find to make it grow ends its own connection, and nothing else.
+ *
+ * It is not told of either before: nghttp2 1.52 frees the item of a stream twice when the queue
+ * behind it cannot grow (nghttp2_submit_data() leaves it attached). So where malloc() gives nothing
+ * it gets memory out of a reserve, which one session has at a time.
+ *
+ * Each block has its size before it.
  */
 
-enum { BEFORE_BYTES = 16 }; /* keeps what follows aligned as malloc() aligns */
+enum {
+        BEFORE_BYTES = 16, /* keeps what follows aligned as malloc() aligns */
+        RESERVE_BYTES = 64 * 1024,
+};
 
-static void *memory_take(void *old, size_t size, struct http2_memory *m) {
-        size_t had = 0;
-        char *block = NULL;
+static _Alignas(BEFORE_BYTES) char reserve[RESERVE_BYTES];
+static _Atomic(struct http2_memory *) reserve_owner;
 
-        if (old) {
-                block = (char *)old - BEFORE_BYTES;
-                memcpy(&had, block, sizeof(had));
-        }
-        if (size > HTTP2_MEMORY_BYTES_MAX || m->used - had + size > HTTP2_MEMORY_BYTES_MAX)
+static bool is_of_reserve(const char *block) {
+        return (uintptr_t)block - (uintptr_t)reserve < sizeof(reserve);
+}
+
+/* The next piece; pieces are not used again before all are given back. */
+static char *reserve_take(struct http2_memory *m, size_t size) {
+        struct http2_memory *nobody = NULL;
+        char *block;
+
+        size = (size + BEFORE_BYTES - 1) & ~(size_t)(BEFORE_BYTES - 1);
+        m->failed = true;
+        if (atomic_load(&reserve_owner) != m &&
+            !atomic_compare_exchange_strong(&reserve_owner, &nobody, m))
                 return NULL;
-        block = realloc(block, size + BEFORE_BYTES);
+        if (size > RESERVE_BYTES - m->reserve_used)
+                return NULL;
+        block = reserve + m->reserve_used;
+        m->reserve_used += (uint32_t)size;
+        m->reserve_blocks++;
+        return block;
+}
+
+static void block_free(struct http2_memory *m, char *block) {
+        if (!is_of_reserve(block)) {
+                free(block);
+                return;
+        }
+        if (--m->reserve_blocks)
+                return;
+        m->reserve_used = 0;
+        atomic_store(&reserve_owner, NULL);
+}
+
+static size_t size_of(const char *block) {
+        size_t size;
+
+        memcpy(&size, block, sizeof(size));
+        return size;
+}
+
+static char *block_grow(struct http2_memory *m, char *old, size_t size) {
+        char *block = old && is_of_reserve(old) ? NULL : realloc(old, size + BEFORE_BYTES);
+
+        if (likely(block))
+                return block;
+        block = reserve_take(m, size + BEFORE_BYTES);
+        if (block && old) {
+                memcpy(block, old, MIN(size, size_of(old)) + BEFORE_BYTES);
+                block_free(m, old);
+        }
+        return block;
+}
+
+static void *memory_realloc(void *old, size_t size, void *memory) {
+        struct http2_memory *m = memory;
+        char *block = old ? (char *)old - BEFORE_BYTES : NULL;
+        size_t had = block ? size_of(block) : 0;
+
+        block = block_grow(m, block, size);
         if (!block)
                 return NULL;
         memcpy(block, &size, sizeof(size));
         m->used += size - had;
         m->most = MAX(m->most, m->used);
+        m->failed |= m->used > HTTP2_MEMORY_BYTES_MAX;
         return block + BEFORE_BYTES;
 }
 
-static void *memory_malloc(size_t size, void *m) {
-        return memory_take(NULL, size, m);
+static void *memory_malloc(size_t size, void *memory) {
+        return memory_realloc(NULL, size, memory);
 }
 
-static void *memory_calloc(size_t count, size_t size, void *m) {
+static void *memory_calloc(size_t count, size_t size, void *memory) {
         void *block;
 
-        if (size && count > HTTP2_MEMORY_BYTES_MAX / size)
+        if (__builtin_mul_overflow(count, size, &size))
                 return NULL;
-        block = memory_take(NULL, count * size, m);
+        block = memory_realloc(NULL, size, memory);
         if (block)
-                memset(block, 0, count * size);
+                memset(block, 0, size);
         return block;
-}
-
-static void *memory_realloc(void *block, size_t size, void *m) {
-        return memory_take(block, size, m);
 }
 
 static void memory_free(void *block, void *memory) {
         struct http2_memory *m = memory;
-        size_t size;
 
         if (!block)
                 return;
-        memcpy(&size, (char *)block - BEFORE_BYTES, sizeof(size));
-        m->used -= size;
-        free((char *)block - BEFORE_BYTES);
+        m->used -= size_of((char *)block - BEFORE_BYTES);
+        block_free(m, (char *)block - BEFORE_BYTES);
 }
 
 nghttp2_mem http2_memory_functions(struct http2_memory *m) {

@@ -94,7 +94,7 @@ int http2_out_gather(struct http2_session *h, struct http_output *ret) {
         ret->count = 0;
         ret->file = -1;
         ret->file_offset = ret->file_bytes = 0;
-        while (n > 0 && http2_out_has_room(o)) {
+        while (n > 0 && http2_out_has_room(o) && !http2_fault(h)) {
                 n = nghttp2_session_mem_send(h->ng, &data);
                 if (n > 0)
                         take_frame(h, data, (size_t)n);
@@ -105,5 +105,5 @@ int http2_out_gather(struct http2_session *h, struct http_output *ret) {
         if (ret->count || ret->file_bytes)
                 return 1; /* what came before a break is given out first */
         http2_out_release(h);
-        return h->broken;
+        return http2_fault(h);
 }

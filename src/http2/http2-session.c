@@ -36,7 +36,7 @@ static void settle(struct http2_session *h) {
         if (unlikely(h->head.x) && http2_guard_is_between(&h->guard))
                 http2_head_drop(h);
         h->session.phase = phase_of(h);
-        h->session.wants_input = !h->ended && !h->deaf &&
+        h->session.wants_input = !h->ended && !h->deaf && nghttp2_session_want_read(h->ng) &&
                                  nghttp2_session_get_outbound_queue_size(h->ng) < HTTP2_QUEUE_MAX;
         h->busy = false;
 }
@@ -195,7 +195,7 @@ static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *frame, in
 static int feed_frame(struct http2_session *h, struct text frame) {
         ssize_t n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)frame.data, frame.size);
 
-        if (h->broken)
+        if (unlikely(http2_fault(h)))
                 return h->broken;
         if (n < 0) {
                 h->deaf = true;
@@ -222,8 +222,11 @@ static int http2_feed(struct http_session *s, struct text data) {
                 else
                         r = feed_frame(h, frame);
         }
-        http2_run_due(h);
-        http2_look_at_time(h);
+        if (r == 0) {
+                http2_run_due(h);
+                http2_look_at_time(h);
+                r = http2_fault(h);
+        }
         settle(h);
         return r;
 }
@@ -236,7 +239,7 @@ static int http2_feed_end(struct http_session *s) {
         http2_streams_input_ended(h);
         http2_run_due(h);
         settle(h);
-        return 0;
+        return http2_fault(h);
 }
 
 static int http2_time_out(struct http_session *s) {
@@ -279,7 +282,7 @@ static int http2_output(struct http_session *s, struct http_output *ret) {
         http2_look_at_time(h);
         do {
                 http2_run_due(h);
-                r = h->broken ? h->broken : http2_out_gather(h, ret);
+                r = http2_fault(h) ? h->broken : http2_out_gather(h, ret);
         } while (r == 0 && !list_is_empty(&h->due));
         if (r > 0)
                 h->sending = true;
@@ -407,7 +410,7 @@ int http2_session_new(struct http_context *context, void (*changed)(struct http_
         list_init(&h->streams);
         list_init(&h->due);
         list_init(&h->lent);
-        if (open_nghttp2(h) < 0 || say_hello(h) < 0) {
+        if (open_nghttp2(h) < 0 || say_hello(h) < 0 || http2_fault(h)) {
                 http2_session_free(&h->session);
                 return -ENOMEM;
         }
