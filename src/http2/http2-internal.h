@@ -34,7 +34,7 @@ enum {
         HTTP2_FRAME_BYTES_MAX = 16384,
         HTTP2_QUEUE_MAX = 256,      /* frames that wait to be sent; with more nothing is read */
         HTTP2_FIELDS_OUT_MAX = 128, /* lines of an answer's head */
-        /* of nghttp2 for one session, which has 25 KiB when idle and 50 with 100 small requests; the
+        /* of nghttp2 for one session: 25 KiB when idle, 50 with 100 small requests under way; the
            rest is for 100 answers with long fields at once */
         HTTP2_MEMORY_BYTES_MAX = 4 * 1024 * 1024,
 };
@@ -167,7 +167,7 @@ static inline struct http2_stream *http2_stream_by_id(struct http2_session *h, i
         return nghttp2_session_get_stream_user_data(h->ng, id);
 }
 
-/* What may be done with nghttp2, after whatever it was asked to do: 0, or the -errno to end with. */
+/* To be looked at whenever nghttp2 has returned: 0, or the -errno that the session ends with. */
 static inline int http2_fault(struct http2_session *h) {
         if (unlikely(h->memory.failed) && !h->broken)
                 h->broken = -ENOMEM;

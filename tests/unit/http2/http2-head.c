@@ -198,7 +198,7 @@ static void cookies_in_crumbs(void **state) {
 
 #define REST ":scheme: http\n:path: /\n:authority: a\n"
 
-/* What is no request: refused with a status as in HTTP/1, or the stream is reset (RFC 9113, 8.1.1). */
+/* What is no request is refused as in HTTP/1, or its stream is reset (RFC 9113, 8.1.1). */
 static void what_is_no_request(void **state) {
         static const struct {
                 const char *fields;
