@@ -27,7 +27,8 @@ PORT = 9000
 def sandbox_keys(text):
     """The directives from User= on, once each, in order."""
     keys = re.findall(r'^(\w+)=', text[text.index('\nUser='):], re.M)
-    return [key for key in dict.fromkeys(keys) if key not in ('User', 'Group', 'RuntimeDirectoryMode')]
+    part_of_another = ('User', 'Group', 'RuntimeDirectoryMode')
+    return [key for key in dict.fromkeys(keys) if key not in part_of_another]
 
 
 def without(text, pattern):
