@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "server/certificates.h"
 #include "server/check.h"
 #include "server/modules.h"
 #include "server/options.h"
@@ -56,14 +58,30 @@ static struct settings_sources sources_of(const struct options *o) {
         };
 }
 
+/* When they end: for whoever asks for a check, on standard output; what ends soon is a remark. */
+static int print_certificates(const struct snapshot *s) {
+        _cleanup_(buffer_finish)
+        struct buffer text = {};
+        _cleanup_(buffer_finish)
+        struct buffer warnings = {};
+
+        if (!s->tls)
+                return 0;
+        certificates_describe(s->certificates, s->tls, "certificate ", &text);
+        certificates_warn(s->certificates, s->tls, (int64_t)(clock_real_usec() / USEC_PER_SEC),
+                          &warnings);
+        log_lines(buffer_text(&warnings));
+        return text.failed ? EXIT_SYSTEM : print(buffer_text(&text));
+}
+
 /* Reads the settings as they would be served; every fault found is printed. */
-static int load(const struct options *o, struct settings **ret) {
+static int load(const struct options *o, bool checks, struct settings **ret) {
         _cleanup_(buffer_finish)
         struct buffer faults = {};
         _cleanup_(settings_unrefp)
         struct settings *settings = NULL;
         _cleanup_(modules_close)
-        struct modules modules = {};
+        struct modules modules = { .for_snapshots.only_checked = true };
         _cleanup_(snapshot_freep) /* before the modules it was made with */
         struct snapshot *snapshot = NULL;
         struct settings_sources sources = sources_of(o);
@@ -80,7 +98,7 @@ static int load(const struct options *o, struct settings **ret) {
                 return EXIT_SETTINGS;
         }
         *ret = take_ptr(settings);
-        return 0;
+        return checks ? print_certificates(snapshot) : 0;
 }
 
 static int check(const struct options *o) {
@@ -90,7 +108,7 @@ static int check(const struct options *o) {
         struct settings *settings = NULL;
         struct check_query query = { .root = "" };
         unsigned count = 0;
-        int status = load(o, &settings);
+        int status = load(o, true, &settings);
 
         if (status)
                 return status;
@@ -110,7 +128,7 @@ static int print_config(const struct options *o) {
         struct buffer text = {};
         _cleanup_(settings_unrefp)
         struct settings *settings = NULL;
-        int status = load(o, &settings);
+        int status = load(o, false, &settings);
 
         if (status)
                 return status;

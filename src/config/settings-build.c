@@ -224,7 +224,12 @@ static void check_tls(struct draft *d, const struct section *s) {
         if (!certificates && tls->redirect)
                 draft_warning(d, section_assigned(s, "RedirectToHTTPS"),
                               "RedirectToHTTPS=yes, but [%s] has no Certificate=", s->title);
-        if (tls->client_certificate != CLIENT_CERTIFICATE_NO && !tls->client_ca.path)
+        if (tls->client_certificate != CLIENT_CERTIFICATE_NO && !certificates)
+                draft_fault(d, section_assigned(s, "ClientCertificate"),
+                            "clients of [%s] cannot be asked for a certificate where it has none; "
+                            "add Certificate=",
+                            s->title);
+        else if (tls->client_certificate != CLIENT_CERTIFICATE_NO && !tls->client_ca.path)
                 draft_fault(d, section_assigned(s, "ClientCertificate"),
                             "no certificate can be good without ClientCA=; add it to [%s]",
                             s->title);
@@ -302,6 +307,21 @@ static void build_routes(struct draft *d, const struct names *hosts) {
         }
 }
 
+/* Those without a section are the socket "https" that systemd may pass: told when it does. */
+static void check_listeners(struct draft *d, const struct settings *settings) {
+        for (size_t i = 0; i < settings->site_count; i++)
+                if (settings->sites[i].tls.certificates[0].path)
+                        return;
+        for_each_section(d, s, SECTION_LISTENER) {
+                if (s->listener->tls)
+                        draft_warning(
+                                d, s->origin,
+                                "[%s] is for TLS, and no Site has a Certificate=: connections "
+                                "to it are closed",
+                                s->title);
+        }
+}
+
 int draft_build(struct draft *d, struct settings *settings) {
         _cleanup_(names_finish)
         struct names hosts = {};
@@ -316,7 +336,9 @@ int draft_build(struct draft *d, struct settings *settings) {
                 r = check_hosts(d, &hosts);
         if (r == 0)
                 r = build_sites(d, &hosts, settings);
-        if (r == 0)
-                build_routes(d, &hosts);
-        return r;
+        if (r < 0)
+                return r;
+        build_routes(d, &hosts);
+        check_listeners(d, settings);
+        return 0;
 }

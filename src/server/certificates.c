@@ -63,7 +63,25 @@ static void warn_of_readable(struct buffer *faults, const struct settings_file *
                       place, path);
 }
 
-/* Errors: -EBADMSG (the fault is noted), -ENOMEM. */
+/* No credentials: this is no service. Errors: -ENODATA (there is a warning), -EBADMSG. */
+static int file_is_out_of_reach(const struct certificates *c, const struct settings_file *file,
+                                const char *key, struct buffer *faults) {
+        char place[SETTINGS_PLACE_BYTES];
+
+        if (!c->only_checked) {
+                file_fault(faults, file, key,
+                           "systemd passed no credentials; add LoadCredential= to the service");
+                return -EBADMSG;
+        }
+        settings_place(&file->origin, place);
+        buffer_printf(faults,
+                      "%s: warning: %s=%s is checked when the service is started or "
+                      "reloaded: nobody else is given it\n",
+                      place, key, file->path);
+        return -ENODATA;
+}
+
+/* Errors: -EBADMSG (the fault is noted), -ENODATA (only checked, and out of reach), -ENOMEM. */
 static int file_read(struct certificates *c, const struct settings_file *file, const char *key,
                      bool is_secret, struct buffer *faults, struct text *ret) {
         struct buffer *b = &c->files[c->file_count];
@@ -71,11 +89,8 @@ static int file_read(struct certificates *c, const struct settings_file *file, c
         const char *path = file_path(file->path, room, sizeof(room));
         int r;
 
-        if (!path) {
-                file_fault(faults, file, key,
-                           "systemd passed no credentials; add LoadCredential= to the service");
-                return -EBADMSG;
-        }
+        if (!path)
+                return file_is_out_of_reach(c, file, key, faults);
         r = fd_read_file(path, FILE_BYTES_MAX, &b->data, &b->used);
         if (r == -ENOMEM)
                 return r;
@@ -123,9 +138,10 @@ static int certificate_read(struct certificates *c, const struct settings_tls *t
                             struct buffer *faults, struct tls_certificate *ret) {
         const struct settings_file *file = &tls->certificates[i];
         bool has_keys = tls->keys[0].path, has_ocsp = i < files_count(tls->ocsp);
-        int r = place_keep(c, &file->origin, &ret->place), s = 0;
+        int r, s = 0;
 
-        ret->path = file->path;
+        *ret = (struct tls_certificate){ .path = file->path };
+        r = place_keep(c, &file->origin, &ret->place);
         if (r == 0)
                 r = file_read(c, file, "Certificate", !has_keys, faults, &ret->chain);
         if (r == -ENOMEM)
@@ -136,7 +152,9 @@ static int certificate_read(struct certificates *c, const struct settings_tls *t
                 ret->key = ret->chain;
         if (s == 0 && has_ocsp)
                 s = file_read(c, &tls->ocsp[i], "OCSPResponse", false, faults, &ret->ocsp);
-        return s < 0 ? s : r;
+        if (s == -ENOMEM)
+                return s;
+        return r == -EBADMSG || s == -EBADMSG ? -EBADMSG : MIN(r, s);
 }
 
 static int site_names(const struct settings_site *site, struct tls_site *ret) {
@@ -167,6 +185,8 @@ static int site_read(struct certificates *c, const struct settings_site *site,
                 r = certificate_read(c, tls, i, faults, &c->all[c->count]);
                 if (r == -ENOMEM)
                         return r;
+                if (r == -ENODATA)
+                        continue;
                 if (r < 0)
                         result = r;
                 c->count++;
@@ -178,6 +198,10 @@ static int site_read(struct certificates *c, const struct settings_site *site,
         r = place_keep(c, &tls->client_ca.origin, &ret->client_ca_place);
         if (r == 0)
                 r = file_read(c, &tls->client_ca, "ClientCA", false, faults, &ret->client_ca);
+        if (r == -ENODATA) {
+                ret->certificate_count = 0; /* it cannot be made without */
+                return result;
+        }
         return r < 0 ? r : result;
 }
 
@@ -204,12 +228,14 @@ static int certificates_allocate(const struct settings *settings, struct certifi
         return 0;
 }
 
-int certificates_read(const struct settings *settings, struct buffer *faults,
+int certificates_read(const struct settings *settings, bool only_checked, struct buffer *faults,
                       struct certificates **ret) {
         _cleanup_(certificates_freep)
         struct certificates *c = NULL;
         int result = certificates_allocate(settings, &c);
 
+        if (c)
+                c->only_checked = only_checked;
         for (size_t i = 0; result != -ENOMEM && i < settings->site_count; i++) {
                 const struct settings_site *site = &settings->sites[i];
                 struct tls_site *to = &c->sites[c->settings.site_count];
@@ -258,29 +284,54 @@ struct certificates *certificates_free(struct certificates *c) {
 
 /* ---- what they say ---- */
 
-int64_t certificates_look(const struct certificates *c, const struct tls_module *tls,
-                          int64_t now_sec, struct buffer *remarks) {
+void certificates_date(int64_t sec, char out[static CERTIFICATE_DATE_BYTES]) {
+        time_t at = (time_t)sec;
+        struct tm tm;
+
+        if (!gmtime_r(&at, &tm) ||
+            !strftime(out, CERTIFICATE_DATE_BYTES, "%Y-%m-%d %H:%M UTC", &tm))
+                snprintf(out, CERTIFICATE_DATE_BYTES, "another age");
+}
+
+/* False: it has none to tell of; what is wrong was told when the contexts were made. */
+static bool certificate_info(const struct tls_certificate *one, const struct tls_module *tls,
+                             struct tls_certificate_info *ret,
+                             char date[static CERTIFICATE_DATE_BYTES]) {
+        _cleanup_(buffer_finish)
+        struct buffer fault = {};
+
+        if (tls->inspect(one, &fault, ret) < 0)
+                return false;
+        certificates_date(ret->not_after_sec, date);
+        return true;
+}
+
+void certificates_describe(const struct certificates *c, const struct tls_module *tls,
+                           const char *prefix, struct buffer *to) {
+        struct tls_certificate_info info;
+        char date[CERTIFICATE_DATE_BYTES];
+
+        for (size_t i = 0; i < c->count; i++)
+                if (certificate_info(&c->all[i], tls, &info, date))
+                        buffer_printf(to, "%s%s of %s (%s) ends at %s\n", prefix, c->all[i].path,
+                                      info.names, info.key_type, date);
+}
+
+int64_t certificates_warn(const struct certificates *c, const struct tls_module *tls,
+                          int64_t now_sec, struct buffer *warnings) {
         int64_t first = INT64_MAX;
 
         for (size_t i = 0; i < c->count; i++) {
-                const struct tls_certificate *one = &c->all[i];
                 struct tls_certificate_info info;
-                _cleanup_(buffer_finish)
-                struct buffer fault = {};
-                char date[32];
-                struct tm tm;
-                time_t end;
+                char date[CERTIFICATE_DATE_BYTES];
 
-                if (tls->inspect(one, &fault, &info) < 0)
-                        continue; /* told when the contexts were made */
-                first = MIN(first, info.not_after_sec);
-                if (!remarks || info.not_after_sec > now_sec + CERTIFICATE_WARNING_SEC)
+                if (!certificate_info(&c->all[i], tls, &info, date) ||
+                    info.not_after_sec > now_sec + CERTIFICATE_WARNING_SEC)
                         continue;
-                end = (time_t)info.not_after_sec;
-                strftime(date, sizeof(date), "%Y-%m-%d %H:%M", gmtime_r(&end, &tm));
-                buffer_printf(remarks,
-                              "%s: warning: Certificate=%s of %s %s %s UTC; renew it and reload\n",
-                              one->place, one->path, info.names,
+                first = MIN(first, info.not_after_sec);
+                buffer_printf(warnings,
+                              "%s: warning: Certificate=%s of %s %s %s; renew it and reload\n",
+                              c->all[i].place, c->all[i].path, info.names,
                               info.not_after_sec < now_sec ? "ended at" : "ends at", date);
         }
         return first;

@@ -91,6 +91,8 @@ void conn_tls_set_finish(struct conn_set *set);
 int conn_tls_begin(struct conn *c); /* Errors: -ENOMEM */
 void conn_tls_free(struct conn *c);
 bool conn_tls_is_shaking_hands(const struct conn *c);
+/* Between two requests, before it is closed: close_notify (RFC 8446, 6.1). */
+void conn_tls_say_goodbye(struct conn *c);
 /* Ciphertext that came; it is deciphered where it lies. Errors: as feed(). */
 int conn_tls_take(struct conn *c, char *data, size_t size);
 bool conn_tls_send_more(struct conn *c);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tls/tls.h"
 
@@ -11,6 +12,10 @@
  * the stream, and what it makes of it to the session; what the session has to say is encrypted, as
  * much as fits one send, and the stream's output is sent. The stream may have something of its own
  * to send at any time: a handshake, an alert.
+ *
+ * The stream is made when the first bytes have come: who connects and says nothing costs no more
+ * than in clear. A handshake has its time from when the connection was accepted, whatever is sent in
+ * it.
  *
  * A file's bytes are read into the set's room, as much as goes into one send. What is not in the
  * page cache is read by the pool, into memory of the output's own; the connection waits for it as
@@ -24,9 +29,9 @@ enum {
 };
 
 struct conn_tls {
-        struct tls_stream *stream;
-        int broken; /* to be closed with, once the alert was sent */
-        bool opened, ended, end_seen;
+        struct tls_stream *stream; /* NULL: nothing has come yet */
+        int broken;                /* to be closed with, once the alert was sent */
+        bool opened, ended;
 };
 
 struct conn_tls_output {
@@ -66,7 +71,6 @@ void conn_tls_set_finish(struct conn_set *set) {
 int conn_tls_begin(struct conn *c) {
         struct conn_set *set = c->set;
         struct conn_tls *t;
-        int r;
 
         if (!set->room)
                 set->room = malloc(CONN_ROOM_BYTES);
@@ -74,11 +78,6 @@ int conn_tls_begin(struct conn *c) {
         if (!t)
                 return -ENOMEM;
         *t = (struct conn_tls){};
-        r = set->tls->stream_new(set->tls_server, &t->stream);
-        if (r < 0) {
-                pool_give(&set->tls_conns, t);
-                return r;
-        }
         c->tls = t;
         c->session->tls = true;
         return 0;
@@ -87,28 +86,59 @@ int conn_tls_begin(struct conn *c) {
 void conn_tls_free(struct conn *c) {
         if (!c->tls)
                 return;
-        tls_of(c)->stream_free(c->tls->stream);
+        if (c->tls->stream)
+                tls_of(c)->stream_free(c->tls->stream);
         pool_give(&c->set->tls_conns, c->tls);
         c->tls = NULL;
 }
 
 bool conn_tls_is_shaking_hands(const struct conn *c) {
-        return c->tls && c->tls->stream->state == TLS_HANDSHAKE;
+        return c->tls && !c->tls->opened;
 }
 
 uint64_t conn_client_rules(const struct http_session *s) {
         const struct conn *c = s->connection;
 
-        return c->tls ? (uintptr_t)c->tls->stream->site : 0;
+        return c->tls && c->tls->stream ? (uintptr_t)c->tls->stream->site : 0;
+}
+
+/*
+ * It is closed between two requests: that this is the end, and no cut, is said where the kernel has
+ * room for it.
+ */
+void conn_tls_say_goodbye(struct conn *c) {
+        struct conn_tls *t = c->tls;
+        struct iovec parts[TLS_OUTPUT_PARTS_MAX];
+        struct msghdr message = { .msg_iov = parts };
+
+        if (!t->opened || t->broken || t->ended || c->output || t->stream->has_output)
+                return;
+        t->ended = true;
+        tls_of(c)->end(t->stream);
+        message.msg_iovlen = tls_of(c)->output(t->stream, parts);
+        if (message.msg_iovlen)
+                (void)sendmsg(c->socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* ---- receiving ---- */
 
-/* Nothing more is said to each other but the alert that may stand in the output. */
+/*
+ * Nothing more is said to each other but the alert that may stand in the output. What still comes
+ * is taken and dropped: closed over, it would have the kernel reset the connection, and the alert
+ * would be lost.
+ */
 static int conn_tls_broke(struct conn *c, int error) {
         c->tls->broken = error;
-        c->input_ended = true;
         return 0;
+}
+
+/* By the certificates of the settings in force. Errors: -ENOMEM, -ENOENT: there are none. */
+static int conn_tls_stream(struct conn *c) {
+        struct conn_set *set = c->set;
+
+        if (!set->tls_server)
+                return -ENOENT;
+        return set->tls->stream_new(set->tls_server, &c->tls->stream);
 }
 
 static int conn_tls_opened(struct conn *c) {
@@ -118,11 +148,12 @@ static int conn_tls_opened(struct conn *c) {
 }
 
 int conn_tls_take(struct conn *c, char *data, size_t size) {
-        struct tls_stream *stream = c->tls->stream;
-        int r;
+        struct tls_stream *stream;
+        int r = c->tls->stream ? 0 : conn_tls_stream(c);
 
-        if (c->tls->broken)
-                return 0;
+        if (r < 0 || c->tls->broken)
+                return r;
+        stream = c->tls->stream;
         r = tls_of(c)->feed(stream, data, size);
         if (r == -EPROTO)
                 return conn_tls_broke(c, r);
@@ -220,14 +251,13 @@ static ssize_t conn_tls_encrypt(struct conn *c, struct conn_tls_output *o, size_
         struct http_output *out = &o->output.out;
         struct iovec iov[HTTP_OUTPUT_PARTS_MAX + 1];
         unsigned count = out->count;
-        size_t head = 0, whole;
+        size_t head = 0;
         ssize_t n;
 
         for (unsigned i = 0; i < count; i++) {
                 iov[i] = out->parts[i];
                 head += iov[i].iov_len;
         }
-        whole = head;
         if (out->file_bytes && head < room) {
                 size_t most = (size_t)MIN(out->file_bytes, (uint64_t)(room - head));
                 char *data;
@@ -236,7 +266,6 @@ static ssize_t conn_tls_encrypt(struct conn *c, struct conn_tls_output *o, size_
                 if (n <= 0)
                         return n;
                 iov[count++] = (struct iovec){ data, (size_t)n };
-                whole += (size_t)n;
         }
         n = tls_of(c)->write(c->tls->stream, iov, count);
         if (n < 0)
@@ -301,7 +330,8 @@ static void conn_tls_send_done(struct loop_op *op) {
         }
         if (!c->tls->stream->plain_http)
                 tls_of(c)->sent(c->tls->stream);
-        c->phase = UINT8_MAX; /* whatever it waits for has its time from here on */
+        if (c->tls->opened)
+                c->phase = UINT8_MAX; /* whatever it waits for has its time from here on */
         conn_tls_go_on(c);
 }
 
@@ -309,7 +339,8 @@ static void conn_tls_send(struct conn *c, struct conn_tls_output *o) {
         unsigned count = tls_of(c)->output(c->tls->stream, o->parts);
         bool last = c->timed_out || c->tls->broken;
 
-        conn_set_deadline(c, last ? LAST_WORD_USEC : c->set->limits.send_timeout_usec);
+        if (c->tls->opened || last)
+                conn_set_deadline(c, last ? LAST_WORD_USEC : c->set->limits.send_timeout_usec);
         loop_send(&c->socket, &o->output.send.op, o->parts, count, false, conn_tls_send_done);
 }
 
@@ -330,7 +361,7 @@ static bool conn_tls_say_in_clear(struct conn *c, struct conn_tls_output *o) {
         return true;
 }
 
-/* False: the connection goes no further. */
+/* False: the connection goes no further. Not before something has come. */
 static bool conn_tls_step(struct conn *c) {
         struct conn_tls_output *o = output_of(c);
         struct conn_tls *t = c->tls;
@@ -355,11 +386,7 @@ static bool conn_tls_step(struct conn *c) {
                 conn_tls_send(c, o);
                 return true;
         }
-        if (t->broken) {
-                conn_close(c, t->broken);
-                return false;
-        }
-        return conn_do_outcome(c, o->outcome);
+        return conn_do_outcome(c, t->broken ? HTTP_OUTPUT_LINGER : o->outcome);
 }
 
 static void conn_tls_go_on(struct conn *c) {

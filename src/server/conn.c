@@ -86,6 +86,10 @@ static void conn_time_is_up(struct loop_timer *timer) {
         struct http_session *s = c->session;
         int outcome = HTTP_TIME_OUT_CLOSE;
 
+        if (conn_tls_is_shaking_hands(c)) {
+                conn_close(c, -ETIMEDOUT);
+                return;
+        }
         if (c->state == CONN_OPEN && c->output && !c->yielding && !c->timed_out) {
                 int64_t progress = conn_progress(c);
 
@@ -165,6 +169,9 @@ void conn_close(struct conn *c, int error) {
         if (c->state == CONN_CLOSING)
                 return;
         c->state = CONN_CLOSING;
+        if (c->tls && c->is_idle &&
+            (error == -ETIMEDOUT || error == -EMFILE || error == -ESHUTDOWN))
+                conn_tls_say_goodbye(c);
         loop_timer_clear(&c->deadline);
         list_remove(&c->link);
         /*
@@ -241,6 +248,8 @@ void conn_set_finish(struct conn_set *set) {
 void conn_set_trim(struct conn_set *set) {
         pool_trim(&set->conns);
         pool_trim(&set->outputs);
+        pool_trim(&set->tls_conns);
+        pool_trim(&set->tls_outputs);
 }
 
 bool conn_set_evict(struct conn_set *set) {

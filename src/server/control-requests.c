@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "server/certificates.h"
 
 /*
  * What is asked over the control socket, as one row a verb. A verb that reads answers at once; one
@@ -50,6 +51,9 @@ static void describe(const struct supervisor *s, struct buffer *to) {
         buffer_printf(to, "connections: %" PRIu64 "\n", connections);
         buffer_printf(to, "requests: %" PRIu64 "\n", requests);
         buffer_printf(to, "settings: %s\n", file ? file : "none but the command line");
+        if (s->snapshot->tls)
+                certificates_describe(s->snapshot->certificates, s->snapshot->tls,
+                                      "certificate: ", to);
 }
 
 static void run_status(void *context, struct control_request *request) {

@@ -56,14 +56,16 @@ static void idle_decide(struct supervisor *s, uint64_t now_usec) {
         struct worker_command socket = { .kind = WORKER_TAKE_SOCKET };
         /* the last activity may be after `now_usec`, which was taken before */
         bool busy = workers_are_busy(s) || now_usec < last_activity_usec(s) + idle_limit_usec(s);
+        const struct listener *came_to;
         unsigned next = 0;
         int fd;
 
         for (unsigned i = 0; i < s->worker_count; i++)
                 busy |= atomic_load(&s->workers[i].was_busy);
-        while ((fd = listener_set_accept(s->listeners, &socket.socket.address,
+        while ((fd = listener_set_accept(s->listeners, &came_to, &socket.socket.address,
                                          &socket.socket.address_size)) >= 0) {
                 socket.socket.fd = fd;
+                socket.socket.tls = listener_is_tls(came_to, s->settings);
                 busy = true;
                 /* without memory for the command there is none to serve the connection either */
                 if (!supervisor_tell(s, next++ % s->worker_count, &socket))
@@ -165,10 +167,11 @@ uint64_t supervisor_status_step(struct supervisor *s, uint64_t now_usec) {
         s->status_requests = requests;
         for (unsigned i = 0; i < s->worker_count; i++)
                 connections += counter_read(&s->workers[i].figures.connections);
-        (void)notify_send("STATUS=%s%" PRIu64 " requests, %" PRIu64 " connections, %s, %u "
+        (void)notify_send("STATUS=%s%s%" PRIu64 " requests, %" PRIu64 " connections, %s, %u "
                           "worker%s%s%s",
-                          s->status_note, requests, connections, loop_backend_title(s->backend),
-                          s->worker_count, s->worker_count == 1 ? "" : "s",
+                          s->status_note, s->certificates_note, requests, connections,
+                          loop_backend_title(s->backend), s->worker_count,
+                          s->worker_count == 1 ? "" : "s",
                           s->backend_reason[0] ? "; not with io_uring: " : "", s->backend_reason);
         return s->status_next_usec;
 }

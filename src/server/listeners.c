@@ -50,11 +50,22 @@ static struct listener *listener_unref(struct listener *l) {
         return NULL;
 }
 
-bool listener_is_tls(const struct listener *l, const struct settings *settings) {
+static const struct settings_listener *listener_section(const struct listener *l,
+                                                        const struct settings *settings) {
         for (size_t i = 0; i < settings->listener_count; i++)
                 if (strcmp(settings->listeners[i].name, l->name) == 0)
-                        return settings->listeners[i].tls;
-        return strcmp(l->name, "https") == 0;
+                        return &settings->listeners[i];
+        return NULL;
+}
+
+bool listener_has_section(const struct listener *l, const struct settings *settings) {
+        return listener_section(l, settings);
+}
+
+bool listener_is_tls(const struct listener *l, const struct settings *settings) {
+        const struct settings_listener *section = listener_section(l, settings);
+
+        return section ? section->tls : strcmp(l->name, "https") == 0;
 }
 
 struct listener_set *listener_set_free(struct listener_set *set) {
@@ -341,16 +352,18 @@ void listener_bound_name(int fd, char out[static LISTENER_ADDRESS_BYTES]) {
         }
 }
 
-int listener_set_accept(const struct listener_set *set, struct sockaddr_storage *ret_address,
-                        socklen_t *ret_size) {
+int listener_set_accept(const struct listener_set *set, const struct listener **ret_listener,
+                        struct sockaddr_storage *ret_address, socklen_t *ret_size) {
         for (size_t i = 0; i < set->count; i++) {
                 int fd;
 
                 *ret_size = sizeof(*ret_address);
                 fd = accept4(set->listeners[i]->fd, (struct sockaddr *)ret_address, ret_size,
                              SOCK_NONBLOCK | SOCK_CLOEXEC);
-                if (fd >= 0)
-                        return fd;
+                if (fd < 0)
+                        continue;
+                *ret_listener = set->listeners[i];
+                return fd;
         }
         return -EAGAIN;
 }

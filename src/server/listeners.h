@@ -38,7 +38,8 @@ int listener_set_new_passed(const struct activation_socket *sockets, size_t coun
 int listener_set_open(const struct settings *settings, const struct listener_set *old,
                       char reason[static LISTENER_REASON_BYTES], struct listener_set **ret);
 
-/* What the settings say of it: whether clients come by TLS. */
+/* Whether clients come by TLS: as its [Listener] says, if it has one, else by its name. */
+bool listener_has_section(const struct listener *l, const struct settings *settings);
 bool listener_is_tls(const struct listener *l, const struct settings *settings);
 
 /* Lets go of its listeners; the last to let go closes them. Accepts NULL. */
@@ -50,8 +51,8 @@ enum { LISTENER_ADDRESS_BYTES = 128 };
 void listener_bound_name(int fd, char out[static LISTENER_ADDRESS_BYTES]);
 
 /*
- * Accept one connection that waits, for the last look before leaving. Gives the descriptor, or
- * -EAGAIN when none waits on any of them, or -errno.
+ * Accept one connection that waits, for the last look before leaving. Gives the descriptor, and
+ * which of them it came to; or -EAGAIN when none waits on any, or -errno.
  */
-int listener_set_accept(const struct listener_set *set, struct sockaddr_storage *ret_address,
-                        socklen_t *ret_size);
+int listener_set_accept(const struct listener_set *set, const struct listener **ret_listener,
+                        struct sockaddr_storage *ret_address, socklen_t *ret_size);

@@ -260,6 +260,13 @@ static void compare_listener(struct comparison *c, const struct settings_listene
 
 /* ---- sockets ---- */
 
+static bool has_certificates(const struct settings *settings) {
+        for (size_t i = 0; i < settings->site_count; i++)
+                if (settings->sites[i].tls.certificates[0].path)
+                        return true;
+        return false;
+}
+
 static bool has_named_listeners(const struct settings *s) {
         for (size_t i = 0; i < s->listener_count; i++)
                 if (!is_nameless(&s->listeners[i]))
@@ -269,8 +276,8 @@ static bool has_named_listeners(const struct settings *s) {
 
 /*
  * All passed sockets are served, so settings without any [Listener] are whole. Then only "https"
- * is told, which promises what it does not keep; and "http" is told only where it may be the one
- * that a listener misses.
+ * without a certificate is told, which promises what it does not keep; and "http" is told only
+ * where it may be the one that a listener misses.
  */
 static bool needs_listener(const struct comparison *c, const struct socket_unit *s) {
         const struct settings *settings = c->query->settings;
@@ -282,33 +289,30 @@ static bool needs_listener(const struct comparison *c, const struct socket_unit 
                         return false; /* used by Listen=, or told already */
         if (strcmp(s->fd_name, "http") == 0)
                 return c->name_is_missing;
-        return strcmp(s->fd_name, "https") == 0 || has_named_listeners(settings);
-}
-
-static bool listeners_can_tls(void) {
-        const struct settings_row *row;
-
-        for (size_t i = 0; (row = settings_row_at(i)); i++)
-                if (strcmp(row->section, "Listener") == 0 && strcmp(row->key, "TLS") == 0)
-                        return true;
-        return false;
+        if (strcmp(s->fd_name, "https") == 0)
+                return !has_certificates(settings);
+        return has_named_listeners(settings);
 }
 
 static void compare_socket(struct comparison *c, const struct socket_unit *s) {
         struct settings_origin at = { s->unit->file, 0 };
-        bool is_https = strcmp(s->fd_name, "https") == 0;
 
         if (!needs_listener(c, s))
                 return;
         if (s->stream_count)
                 at = (struct settings_origin){ s->streams[0].file, s->streams[0].line };
+        if (strcmp(s->fd_name, "https") == 0) {
+                say(c, &at, false,
+                    "%s passes a socket for TLS, and no Site has a Certificate=: connections to it "
+                    "are closed; add Certificate=, or 'systemctl disable --now %s'",
+                    s->unit->name, s->unit->name);
+                return;
+        }
         say(c, &at, false,
-            "%s passes a socket that no [Listener %s] uses%s; 'systemctl disable --now %s', or "
+            "%s passes a socket that no [Listener %s] uses; 'systemctl disable --now %s', or "
             "write into %s.d/%s.conf:",
-            s->unit->name, s->fd_name, is_https ? ", so it speaks HTTP without TLS" : "",
-            s->unit->name, c->query->settings_file, s->fd_name);
-        (void)buffer_printf(c->to, "    [Listener %s]\n%s", s->fd_name,
-                            is_https && listeners_can_tls() ? "    TLS=yes\n" : "");
+            s->unit->name, s->fd_name, s->unit->name, c->query->settings_file, s->fd_name);
+        (void)buffer_printf(c->to, "    [Listener %s]\n", s->fd_name);
 }
 
 unsigned ports_compare(const struct ports_query *query, struct buffer *to) {

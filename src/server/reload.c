@@ -37,7 +37,7 @@ static void log_and_keep(struct supervisor *s, enum log_event event, enum log_le
                 buffer_printf(&s->faults, "%.*s\n", TEXT_ARGS(line));
 }
 
-static void tell_warnings(struct supervisor *s, const struct buffer *warnings) {
+void supervisor_tell_warnings(struct supervisor *s, const struct buffer *warnings) {
         struct text rest = buffer_text(warnings), line;
 
         while (text_next_word(&rest, "\n", &line))
@@ -92,7 +92,7 @@ static int settings_load_and_tell(struct supervisor *s, const struct settings_so
         else if (r < 0)
                 supervisor_tell_fault(s, "cannot read the settings: %s", strerror(-r));
         else
-                tell_warnings(s, &faults);
+                supervisor_tell_warnings(s, &faults);
         return r;
 }
 
@@ -126,16 +126,13 @@ int supervisor_load_settings(struct supervisor *s, struct settings **ret) {
 
 int supervisor_make_snapshot(struct supervisor *s, struct settings *settings, struct buffer *faults,
                              struct snapshot **ret) {
-        struct text rest, line;
         int r = modules_open(&s->modules, s->worker_count, settings, faults);
 
         if (r == 0)
                 r = snapshot_new(settings, s->worker_count, &s->modules.for_snapshots, faults, ret);
         if (r < 0)
                 return r;
-        rest = buffer_text(faults);
-        while (text_next_word(&rest, "\n", &line))
-                log_warning("%.*s", TEXT_ARGS(line));
+        supervisor_tell_warnings(s, faults);
         s->keys_wanted = true; /* as soon as it is in force */
         s->dates_next_usec = 0;
         return 0;

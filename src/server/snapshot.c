@@ -146,7 +146,7 @@ static int tls_prepare(struct snapshot *s, const struct snapshot_modules *module
         s->http2 = s->settings->http2 == HTTP2_NO ? NULL : modules->http2;
         if (!modules->tls || !certificates_are_wanted(s->settings))
                 return 0;
-        r = certificates_read(s->settings, faults, &s->certificates);
+        r = certificates_read(s->settings, modules->only_checked, faults, &s->certificates);
         if (r < 0)
                 return r;
         s->certificates->settings.http2 = s->http2 != NULL;

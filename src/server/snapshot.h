@@ -18,9 +18,10 @@ struct tls_worker;
 
 /* What snapshots are made with besides settings; the supervisor's, for as long as it runs. */
 struct snapshot_modules {
-        const struct tls_module *tls;    /* NULL: not opened */
-        struct tls_worker **tls_workers; /* of each worker */
+        const struct tls_module *tls;     /* NULL: not opened */
+        struct tls_worker **tls_workers;  /* of each worker */
         const struct http2_module *http2; /* NULL: not opened */
+        bool only_checked; /* nobody is served: what only the service is given may be missing */
 };
 
 /* One a worker, a cache line each: the worker counts its own exchanges, without sharing. */
@@ -36,9 +37,9 @@ struct snapshot {
         struct snapshot_host *hosts; /* open addressing, a power of two; by name in lower case */
         size_t hosts_mask;
         const struct settings_site *default_site; /* NULL: hosts that no site names get 404 */
-        char **site_fields; /* per site, what its answers by TLS say of it; NULL: nothing */
-        size_t *site_routes;                      /* per site, the index of its first route */
-        bool has_one_route;                       /* one site, one route: nothing to compare */
+        char **site_fields;  /* per site, what its answers by TLS say of it; NULL: nothing */
+        size_t *site_routes; /* per site, the index of its first route */
+        bool has_one_route;  /* one site, one route: nothing to compare */
 
         struct snapshot_uses *uses; /* per worker */
 

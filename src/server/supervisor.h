@@ -45,9 +45,10 @@ struct supervisor {
         struct listener_set *listeners;
         struct log_target *log;
         struct modules modules;
-        uint64_t keys_next_usec;  /* when tickets get a new key; 0: never yet */
-        bool keys_wanted;         /* workers that had no TLS before do not know them */
-        uint64_t dates_next_usec; /* when certificates are looked at again */
+        uint64_t keys_next_usec;     /* when tickets get a new key; 0: never yet */
+        bool keys_wanted;            /* workers that had no TLS before do not know them */
+        uint64_t dates_next_usec;    /* when certificates are looked at again; 0: not yet */
+        char certificates_note[128]; /* for the status: which ends soon; empty if none does */
         struct held *old_snapshots, *old_listeners, *old_logs; /* replaced, and not yet let go of */
         bool sockets_were_passed;                              /* by systemd */
         bool settings_are_faulty;                              /* answers 503, leaves soon */
@@ -111,12 +112,14 @@ void supervisor_open_control(struct supervisor *s);
 /* reload.c: end the reload that is in force everywhere; begin the one that is wanted. */
 void supervisor_reload_step(struct supervisor *s);
 void supervisor_reopen_log(struct supervisor *s);
+/* A line each: logged, and told to those who ask for a reload or the status. */
+void supervisor_tell_warnings(struct supervisor *s, const struct buffer *warnings);
 void supervisor_let_go(struct supervisor *s); /* free what no worker holds any more */
 /* Read the settings, with the welcome page where they name no site. Faults are logged. -errno. */
 int supervisor_load_settings(struct supervisor *s, struct settings **ret);
 /* With the modules that it needs, opened. Warnings are logged. Errors: as snapshot_new(). */
-int supervisor_make_snapshot(struct supervisor *s, struct settings *settings,
-                             struct buffer *faults, struct snapshot **ret);
+int supervisor_make_snapshot(struct supervisor *s, struct settings *settings, struct buffer *faults,
+                             struct snapshot **ret);
 /* Log each fault, a line each, and keep them; the first one becomes the status. */
 void supervisor_tell_faults(struct supervisor *s, const struct buffer *faults);
 void supervisor_tell_fault(struct supervisor *s, const char *format, ...) _printf_(2, 3);

@@ -54,7 +54,7 @@ def machine(emberd, folder):
 
 def test_nothing_enabled(machine):
     """Where no socket unit is enabled, emberd opens its own sockets: nothing is missing."""
-    assert machine.check('[Listener https]\nAddress=443\n[Server]\nListen=80\n') == (0, '')
+    assert machine.check('[Listener https]\nTLS=no\nAddress=443\n[Server]\nListen=80\n') == (0, '')
 
 
 def test_as_shipped(machine):
@@ -67,7 +67,7 @@ def test_listener_without_a_socket(machine):
     """The listener would not exist: exit status 78, its place, and how to mend it."""
     machine.enable('emberd.socket')
     machine.boot()
-    code, said = machine.check('[Server]\n\n[Listener https]\nAddress=[::]:443\n')
+    code, said = machine.check('[Server]\n\n[Listener https]\nTLS=no\nAddress=[::]:443\n')
     assert code == 78
     assert said.startswith(f'{machine.settings}:3: [Listener https] has no socket: '
                            'emberd-tls.socket is not enabled')
@@ -90,15 +90,18 @@ def test_socket_without_a_listener(machine):
     code, said = machine.check('')
     assert code == 0
     assert said.startswith('/usr/lib/systemd/system/emberd-tls.socket:2: warning: ')
-    assert '    [Listener https]\n' in said
-    assert machine.check('[Listener https]\nAddress=443\n') == (0, '')
+    assert 'no Site has a Certificate=' in said
+    code, said = machine.check('[Listener https]\nAddress=443\n')
+    assert code == 0
+    assert said.startswith(f'{machine.settings}:1: warning: [Listener https] is for TLS, and no ')
+    assert machine.check('[Listener https]\nTLS=no\nAddress=443\n') == (0, '')
 
 
 def test_started_by_hand(machine):
     """With --listen no socket is passed, so none is asked for."""
     machine.enable('emberd.socket')
     machine.boot()
-    assert machine.check('[Listener https]\nAddress=443\n', '-l', '8080') == (0, '')
+    assert machine.check('[Listener https]\nTLS=no\nAddress=443\n', '-l', '8080') == (0, '')
 
 
 def test_other_settings(machine, emberd):
@@ -106,7 +109,7 @@ def test_other_settings(machine, emberd):
     machine.enable('emberd.socket')
     machine.boot()
     machine.unit('emberd.service', '[Service]\nExecStart=/usr/sbin/emberd -c /srv/other.conf\n')
-    assert machine.check('[Listener https]\nAddress=443\n') == (0, '')
+    assert machine.check('[Listener https]\nTLS=no\nAddress=443\n') == (0, '')
 
 
 def test_user_and_log(machine, folder):

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from carrier import BY_TLS
 from client import Client
 from daemon import ROOT, eventually, unprivileged
 
@@ -115,7 +116,8 @@ def test_status(emberctl, control):
         status, out, err = emberctl('status')
     assert (status, err) == (0, '')
     values = dict(line.split(': ', 1) for line in out.splitlines())
-    assert list(values) == ['state', 'backend', 'workers', 'connections', 'requests', 'settings']
+    names = ['state', 'backend', 'workers', 'connections', 'requests', 'settings']
+    assert list(values) == names + ['certificate'] * BY_TLS
     assert values['state'] == 'serving'
     assert values['workers'] == '2' and values['connections'] == '1'
     assert values['requests'] == '1'
