@@ -17,6 +17,7 @@ SETTINGS = f'/etc/emberd/emberd.conf.d/{NAME}.conf'
 PEM = f'/etc/emberd/{NAME}.pem'
 HOOK = '/usr/local/sbin/emberd-deploy-certificate'
 CA = '/tmp/ca/pebble.pem'
+WEBROOT = '/var/lib/letsencrypt/webroot'
 PEBBLE = {'pebble': {
     'listenAddress': '127.0.0.1:14000', 'managementListenAddress': '127.0.0.1:15000',
     'certificate': CA, 'privateKey': '/tmp/ca/pebble.key',
@@ -28,8 +29,8 @@ CA=https://localhost:14000/dir
 CURL_OPTS="--cacert {CA}"
 KEY_ALGO=secp384r1
 """
-PREPARE = f"""
-echo 127.0.0.1 {NAME} >>/etc/hosts
+PREPARE = f"""set -e
+echo 127.0.0.1 localhost {NAME} >>/etc/hosts
 mkdir -p /tmp/ca /srv/www/{NAME}
 echo this is it >/srv/www/{NAME}/index.html
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=localhost \\
@@ -42,13 +43,18 @@ systemctl daemon-reload
 """
 
 
+def install(machine, folder, names):
+    files = machine.shell(f'find /share/{machine.suite}.{folder} -name "*.deb"').split()
+    if not files:
+        pytest.skip(f'no {names} in {machine.suite}')
+    machine.apt('install', *files)
+
+
 @pytest.fixture(scope='module')
 def acme(machine):
     """A CA, and dehydrated with the examples as they are, but for the address of the CA."""
     m = machine
-    if m.call('bash', '-c', f'ls /share/{m.suite}.acme/pebble_*').returncode:
-        pytest.skip(f'no dehydrated or pebble in {m.suite}')
-    m.shell(f'DEBIAN_FRONTEND=noninteractive dpkg -i /share/{m.suite}.acme/*.deb', seconds=120)
+    install(m, 'acme', 'dehydrated or pebble')
     m.shell(PREPARE)
     m.write('/etc/dehydrated/conf.d/test.sh', DEHYDRATED)
     m.write('/tmp/ca/pebble.json', json.dumps(PEBBLE))
@@ -187,8 +193,37 @@ def test_refused(site, emberd):
     assert m.shell('ls -A /etc/emberd | grep -c "^[.]" || true') == '0\n'
 
 
-def test_certbot_hook(site, emberd):
-    """certbot calls the same program in another way, and fails by its exit status as well."""
+def test_certbot(acme, emberd, request):
+    """certbot, by the lines in the manual: first certificate, renewal, a reload that fails."""
+    if not request.config.getoption('--long'):
+        pytest.skip('takes half a minute: --long')
+    site, m = Site(emberd), emberd.machine
+    install(m, 'certbot', 'certbot')
+    m.shell(f'rm -f {PEM}; mkdir -p {WEBROOT}/.well-known/acme-challenge')
+    site.begin()
+    m.shell(f'sed -i "s,^Challenge=.*,Challenge={WEBROOT}/.well-known/acme-challenge," {SETTINGS}')
+    certbot = ['env', f'REQUESTS_CA_BUNDLE={CA}', 'certbot', '-n', '--server',
+               'https://localhost:14000/dir']
+    m.run(*certbot, 'certonly', '--webroot', '-w', WEBROOT, '-d', NAME, '--agree-tos',
+          '--register-unsafely-without-email', '--deploy-hook', HOOK, seconds=120)
+    site.use_certificate()
+    emberd.inside.call(site.get)
+    m.run(*certbot, 'renew', '--force-renewal', '--no-random-sleep-on-renew', seconds=120)
+    emberd.inside.call(site.get)
+    assert len(site.serials) == 2 and site.serials[1] == site.issued()
+    emberd.settings('[Server]\nDrainSec=perhaps\n')
+    done = m.call(*certbot, 'renew', '--force-renewal', '--no-random-sleep-on-renew', seconds=120)
+    print(done.returncode, done.stdout)
+    assert f'did not take up the new certificate of {NAME}' in done.stdout
+    assert site.issued() == site.serials[1]
+    emberd.settings('')
+    m.run('env', f'RENEWED_LINEAGE=/etc/letsencrypt/live/{NAME}', HOOK)
+    emberd.inside.call(site.get)
+    assert len(site.serials) == 3 and site.serials[2] == site.issued()
+
+
+def test_hook(site, emberd):
+    """By hand it says how it is meant; as certbot calls it, it fails by its exit status, too."""
     m, folder = emberd.machine, f'/var/lib/dehydrated/certs/{NAME}'
     emberd.inside.call(site.get)
     hook = ['env', f'RENEWED_LINEAGE={folder}', HOOK]
