@@ -41,7 +41,7 @@ static int conn_feed_first(struct conn *c, struct text data) {
         return r;
 }
 
-int conn_feed(struct conn *c, struct text data) {
+static int conn_feed(struct conn *c, struct text data) {
         if (unlikely(c->may_be_http2))
                 return conn_feed_first(c, data);
         return c->session->protocol->feed(c->session, data);
@@ -180,7 +180,8 @@ bool conn_do_outcome(struct conn *c, int outcome) {
         }
 }
 
-bool conn_send_more(struct conn *c) {
+/* Ask for what is to be sent, and send it. False: the connection goes no further. */
+static bool conn_send_more(struct conn *c) {
         struct conn_output *o;
         int r;
 
@@ -197,4 +198,11 @@ bool conn_send_more(struct conn *c) {
                 return conn_do_outcome(c, r);
         conn_send(c);
         return true;
+}
+
+void conn_advance(struct conn *c) {
+        if (c->state != CONN_OPEN)
+                return;
+        if (c->output || conn_send_more(c))
+                conn_wait(c);
 }

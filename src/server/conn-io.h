@@ -61,27 +61,26 @@ struct conn {
 };
 
 /* conn.c */
-void conn_advance(struct conn *c);
 /* What it does when all is sent that can be: wait for bytes, for a time. */
 void conn_wait(struct conn *c);
 void conn_close(struct conn *c, int error);
 /* The session gave up: a bug of ours if it says so, else the peer's fault or a lack of memory. */
 void conn_break(struct conn *c, int error);
 void conn_free(struct conn *c);
-void conn_set_deadline(struct conn *c, uint64_t from_now_usec);
 void conn_linger(struct conn *c);
 /* Go on in the protocol that was agreed on. Errors: -errno, the connection is to be ended. */
 int conn_take_http2(struct conn *c);
 
+static inline void conn_set_deadline(struct conn *c, uint64_t from_now_usec) {
+        loop_timer_set(c->set->loop, &c->deadline, loop_now_usec(c->set->loop) + from_now_usec);
+}
+
 /* conn-io.c */
+void conn_advance(struct conn *c);
 void conn_receive(struct conn *c);
-/* Plain text for the session; chooses the protocol by the first bytes. Errors: as feed(). */
-int conn_feed(struct conn *c, struct text data);
-/* Ask for what is to be sent, and send it. False: the connection goes no further. */
-bool conn_send_more(struct conn *c);
 void conn_output_init(struct conn *c, struct conn_output *o);
 void conn_output_free(struct conn *c);
-/* Act on an outcome of output() other than HTTP_OUTPUT_SEND. Gives what conn_send_more() does. */
+/* Act on an outcome of output() other than HTTP_OUTPUT_SEND. False: it goes no further. */
 bool conn_do_outcome(struct conn *c, int outcome);
 
 /* conn-tls.c */

@@ -30,10 +30,6 @@ static struct conn *conn_of_session(const struct http_session *s) {
 
 /* ---- deadlines ---- */
 
-void conn_set_deadline(struct conn *c, uint64_t from_now_usec) {
-        loop_timer_set(c->set->loop, &c->deadline, loop_now_usec(c->set->loop) + from_now_usec);
-}
-
 /* How far the peer has got in taking what is being sent. */
 static int64_t conn_progress(struct conn *c) {
         struct conn_output *o = c->output;
@@ -209,17 +205,10 @@ void conn_linger(struct conn *c) {
 /* ---- what happens next ---- */
 
 void conn_wait(struct conn *c) {
-        if (c->session->wants_input && !c->input_ended)
+        if (c->session->wants_input && !c->input_ended && loop_op_is_idle(&c->receive))
                 conn_receive(c);
         conn_look_at_deadline(c);
         conn_note_idle(c);
-}
-
-void conn_advance(struct conn *c) {
-        if (c->state != CONN_OPEN)
-                return;
-        if (c->output || conn_send_more(c))
-                conn_wait(c);
 }
 
 static void conn_session_changed(struct http_session *s) {
