@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""How long the first visitor waits, beside programs that do nothing else."""
+"""How long the first visitor waits, beside programs that do nothing else.
+
+The figures are printed, and a target that was missed is a warning: how fast this machine is just
+now says little about emberd, so no time fails a test.
+"""
 import statistics
+import warnings
 
 import pytest
 from weighing import UNIT, Weighed, measure, no_sandbox
 
-
-def judge(machine, *chosen):
-    """Print what was measured; whether it is good enough."""
-    median = [statistics.median(w.times) for w in chosen]
-    for weighed, value in zip(chosen, median):
-        print(f'{weighed.name} on {machine.suite}: {value:.1f} ms, least {min(weighed.times):.1f}')
-    print(f'{median[0] - median[1]:.1f} ms above {chosen[1].name}, {median[0] / median[2]:.2f} '
-          f'times {chosen[2].name}')
-    assert all(len(w.times) == 100 for w in chosen)
-    return median[0] - median[1] <= 5 and median[0] <= 3 * median[2]
+STARTS = 100
+ABOVE_MS = 5   # a minimal program in the same unit
+TIMES = 3      # of one in a unit without any directive
 
 
 @pytest.mark.alone
@@ -29,15 +27,16 @@ def test_first_byte(machine):
     ]
     machine.run('systemctl', 'daemon-reload')
     machine.run('systemctl', 'start', *(w.unit + '.socket' for w in chosen))
-    good = False
     try:
-        for _ in range(3):  # a machine that has other work says nothing about emberd
-            for weighed in chosen:
-                weighed.times.clear()
-            measure(machine, chosen, 100)
-            good = judge(machine, *chosen)
-            if good:
-                break
+        measure(machine, chosen, STARTS)
     finally:
         machine.run('systemctl', 'stop', *(w.unit + '.socket' for w in chosen))
-    assert good
+    assert all(len(w.times) == STARTS for w in chosen)
+    median = [statistics.median(w.times) for w in chosen]
+    for weighed, value in zip(chosen, median):
+        print(f'{weighed.name} on {machine.suite}: {value:.1f} ms, least {min(weighed.times):.1f}')
+    said = (f'{machine.suite}: {median[0] - median[1]:.1f} ms above {chosen[1].name}, '
+            f'{median[0] / median[2]:.2f} times {chosen[2].name}')
+    print(said)
+    if median[0] - median[1] > ABOVE_MS or median[0] > TIMES * median[2]:
+        warnings.warn(f'cold start is above its target on {said}')
