@@ -76,7 +76,8 @@ int modules_open(struct modules *m, unsigned workers, const struct settings *set
         bool is_auto = settings->http2 == HTTP2_AUTO;
         int r = 0;
 
-        m->workers = workers;
+        if (!m->for_snapshots.tls)
+                m->workers = workers; /* fewer may run in the end */
         if (wants_tls && !m->for_snapshots.tls)
                 r = open_tls(m, faults);
         if (r == 0 && !m->for_snapshots.http2 &&
