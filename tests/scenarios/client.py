@@ -81,6 +81,11 @@ class Http1Client(Connection):
             raise EOFError(f'the connection ended after {self.buffer[:200]!r}')
         self.buffer += data
 
+    def until_begun(self):
+        """The response has begun to come."""
+        while b'\r\n\r\n' not in self.buffer:
+            self.more()
+
     def take(self, size):
         parts, have = [self.buffer[:size]], min(size, len(self.buffer))
         self.buffer = self.buffer[have:]
@@ -94,8 +99,7 @@ class Http1Client(Connection):
 
     def response(self, to='GET'):
         """The next response; `to` is the request's method, which decides whether a body follows."""
-        while b'\r\n\r\n' not in self.buffer:
-            self.more()
+        self.until_begun()
         head, self.buffer = self.buffer.split(b'\r\n\r\n', 1)
         response = Response(head, b'')
         if to == 'HEAD' or response.status in (204, 304) or response.status < 200:

@@ -83,6 +83,11 @@ class Http2Client(client.Connection):
             self.take_event(event)
         self.flush()
 
+    def until_begun(self):
+        """The response to what was asked first has begun to come."""
+        while self.asked[0] not in self.responses:
+            self.more()
+
     def take_event(self, event):
         e = h2.events
         if isinstance(event, e.ResponseReceived):

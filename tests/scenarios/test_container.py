@@ -93,7 +93,7 @@ def test_term_drains(container, huge):
     assert idle.request('/small.txt').status == 200
     under_way = Client(one.connect())
     under_way.ask('/huge')
-    under_way.more()
+    under_way.until_begun()
     one.signal(signal.SIGTERM)
     assert idle.is_closed(5 * SLOWNESS)
     assert one.process.poll() is None
@@ -106,7 +106,7 @@ def test_second_term_ends_at_once(container, huge):
     one = container(root=huge)
     client = Client(one.connect())
     client.ask('/huge')
-    client.more()
+    client.until_begun()
     one.signal(signal.SIGTERM)
     time.sleep(0.3)
     assert one.process.poll() is None

@@ -247,7 +247,7 @@ def test_while_leaving(emberctl, control, root):
     one = control(SLOW.format(root=root))
     client = Client(one.connect())
     client.ask('/huge')
-    client.more()
+    client.until_begun()
     one.signal(signal.SIGTERM)
     eventually(lambda: 'state: leaving' in emberctl('status')[1], 5, 'leaving')
     status, _, err = emberctl('reload')

@@ -314,7 +314,7 @@ def test_deleted_while_sent(served, root):
     write(f'{root}/long', b'y' * (32 << 20))
     with Client(served.connect()) as client:
         client.ask('/long')
-        client.more()
+        client.until_begun()
         os.unlink(f'{root}/long')
         assert client.response().body == b'y' * (32 << 20)
 
@@ -327,7 +327,7 @@ def test_truncated_while_sent(served, root):
     write(f'{root}/long', b'y' * (32 << 20))
     with Client(served.connect()) as client:
         client.ask('/long')
-        client.more()
+        client.until_begun()
         os.truncate(f'{root}/long', 1 << 20)
         try:
             body = client.response().body

@@ -84,7 +84,7 @@ def test_requests_under_way_go_on(emberd, kept, pressure):
     one = emberd(root=kept, environment=pressure.environment)
     with Client(one.connect()) as slow, Client(one.connect()) as client:
         slow.ask('/huge')
-        slow.more()
+        slow.until_begun()
         ask_for_all(client)
         pressure()
         eventually(lambda: open_files(one, kept) == ['huge'], 5, 'only the one in use')

@@ -20,7 +20,7 @@ def slow_download(one, path='/huge'):
     """A response under way that ends only when we read on."""
     client = Client(one.connect())
     client.ask(path)
-    client.more()
+    client.until_begun()
     return client
 
 
