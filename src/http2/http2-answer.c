@@ -239,12 +239,3 @@ int http2_answer_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *
         http2_guard_moved(h, length, !window_was_short(h, st->id, length));
         return 0;
 }
-
-void http2_answer_done(struct http2_session *h, struct http2_stream *st) {
-        http2_guard_moved(h, 0, 1);
-        /* the rest of the request is of no use to anybody (RFC 9113, 8.1) */
-        if (!st->body_ended &&
-            nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR) < 0)
-                h->broken = -ENOMEM;
-        http2_stream_end(h, st, 0);
-}

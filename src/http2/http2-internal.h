@@ -99,6 +99,7 @@ struct http2_stream {
         bool waits;                   /* the handler has no piece: EXCHANGE_LATER */
         bool deferred;                /* nghttp2 was told so */
         bool has_last;                /* `piece` is the last */
+        bool is_answered;             /* whole; it is over when the body is, too */
         bool is_over;                 /* to be ended when the output was sent */
         int error;                    /* … with this */
         uint64_t body_bytes;          /* that came */
@@ -133,17 +134,19 @@ struct http2_session {
         struct http2_head head;
         struct http2_guard guard;
         struct http2_out out;
-        unsigned wanting, answering, waiting; /* streams that want a body, answer, answer later */
-        int broken;                           /* 0, or the -errno that output() gives next */
-        uint64_t look_usec;                   /* when to look for those that wait too long */
-        uint64_t data_usec;                   /* when DATA was sent last */
-        uint64_t notice_usec;                 /* of GAVE_NOTICE */
-        uint8_t leaving;                      /* enum http2_leaving */
-        bool busy;          /* in a function of the protocol: handlers' calls only leave marks */
-        bool sending;       /* the last output was not sent() yet */
-        bool ended;         /* the peer's side */
-        bool deaf;          /* nothing that comes counts any more */
-        bool refused_frame; /* nghttp2 refused a frame: to be counted when it has returned */
+        /* streams whose handler wants a body, that answer, that wait for the handler in that, and
+           whose body still comes although they are answered */
+        unsigned wanting, answering, waiting, discarding;
+        int broken;           /* 0, or the -errno that output() gives next */
+        uint64_t look_usec;   /* when to look for those that wait too long */
+        uint64_t data_usec;   /* when DATA was sent last */
+        uint64_t notice_usec; /* of GAVE_NOTICE */
+        uint8_t leaving;      /* enum http2_leaving */
+        bool busy;            /* in a function of the protocol: handlers' calls only leave marks */
+        bool sending;         /* the last output was not sent() yet */
+        bool ended;           /* the peer's side */
+        bool deaf;            /* nothing that comes counts any more */
+        bool refused_frame;   /* nghttp2 refused a frame: to be counted when it has returned */
 };
 
 static inline struct http2_session *http2_of(struct http_session *s) {
@@ -216,6 +219,8 @@ void http2_stream_data_end(struct http2_session *h, struct http2_stream *st);
 void http2_stream_end(struct http2_session *h, struct http2_stream *st, int error);
 /* The same, and the peer is told. */
 void http2_stream_reset(struct http2_session *h, struct http2_stream *st, uint32_t code, int error);
+/* The last frame of its answer is on its way. */
+void http2_stream_answered(struct http2_session *h, struct http2_stream *st);
 /* The output was sent. */
 void http2_streams_sent(struct http2_session *h);
 void http2_set_wanting(struct http2_session *h, struct http2_stream *st, bool wants);
@@ -225,8 +230,8 @@ void http2_make_due(struct http2_session *h, struct http2_stream *st);
 void http2_run_due(struct http2_session *h);
 /* Give up what has waited too long. */
 void http2_look_at_time(struct http2_session *h);
-/* The peer sends no more: give up what waits for it. */
-void http2_streams_input_ended(struct http2_session *h);
+/* The peer sends no more, or we leave: give up what waits for it in vain. */
+void http2_make_all_due(struct http2_session *h);
 
 /* http2-answer.c */
 void http2_answer_begin(struct http2_session *h, struct http2_stream *st);
@@ -235,8 +240,6 @@ ssize_t http2_answer_read(nghttp2_session *ng, int32_t id, uint8_t *buffer, size
                           uint32_t *flags, nghttp2_data_source *source, void *session);
 int http2_answer_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t length,
                       nghttp2_data_source *source, void *session);
-/* Its last frame is on its way. */
-void http2_answer_done(struct http2_session *h, struct http2_stream *st);
 
 /* http2-output.c */
 bool http2_out_has_room(const struct http2_out *o);

@@ -26,7 +26,7 @@ static const uint8_t notice_ping[8] = "leaving";
 static uint8_t phase_of(const struct http2_session *h) {
         if (!h->session.open)
                 return http2_guard_is_between(&h->guard) ? HTTP_PHASE_IDLE : HTTP_PHASE_HEAD;
-        if (h->wanting)
+        if (h->wanting + h->discarding)
                 return HTTP_PHASE_BODY;
         /* once output() gave nothing, who has more to give is kept from it by a window */
         return h->answering > h->waiting ? HTTP_PHASE_WINDOW : HTTP_PHASE_ANSWER;
@@ -61,6 +61,7 @@ static void leave(struct http2_session *h) {
 static void give_notice(struct http2_session *h) {
         h->leaving = HTTP2_GAVE_NOTICE;
         h->notice_usec = http2_now(h);
+        http2_make_all_due(h);
         if (nghttp2_submit_shutdown_notice(h->ng) < 0 ||
             nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, notice_ping) < 0)
                 h->broken = -ENOMEM;
@@ -164,8 +165,8 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *session) {
         struct http2_stream *st = http2_stream_by_id(session, id);
 
-        if (st) /* before its answer was whole */
-                http2_stream_end(session, st, -ECONNRESET);
+        if (st)
+                http2_stream_end(session, st, st->is_answered ? 0 : -ECONNRESET);
         return 0;
 }
 
@@ -177,7 +178,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
                 return 0;
         st = http2_stream_by_id(session, frame->hd.stream_id);
         if (st)
-                http2_answer_done(session, st);
+                http2_stream_answered(session, st);
         return 0;
 }
 
@@ -236,7 +237,7 @@ static int http2_feed_end(struct http_session *s) {
 
         h->busy = true;
         h->ended = true;
-        http2_streams_input_ended(h);
+        http2_make_all_due(h);
         http2_run_due(h);
         settle(h);
         return http2_fault(h);

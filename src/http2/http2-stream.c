@@ -13,6 +13,10 @@
  * The exchange is over for us with the last frame of its answer, or when either side resets the
  * stream; nghttp2 keeps the stream for a while longer, without us. Where the output under way still
  * borrows from the exchange, its end waits for sent().
+ *
+ * A client that sends a body may not look at the answer before it has sent all (curl 7.88 takes a
+ * reset for a failure even then). So what nobody wants is read and dropped, as in HTTP/1, within
+ * BodyBytesMax and BodyTimeoutSec; only where that is not worth it the stream is reset.
  */
 
 /* ---- marks ---- */
@@ -57,7 +61,8 @@ static void body_drop(struct http2_session *h, struct http2_stream *st) {
 void http2_stream_end(struct http2_session *h, struct http2_stream *st, int error) {
         http2_set_wanting(h, st, false);
         http2_set_waiting(h, st, false);
-        h->answering -= st->answering;
+        h->answering -= st->answering && !st->is_answered;
+        h->discarding -= st->is_answered;
         list_remove(&st->link);
         list_remove(&st->due);
         nghttp2_session_set_stream_user_data(h->ng, st->id, NULL);
@@ -92,6 +97,33 @@ static void body_discard(struct http2_session *h, struct http2_stream *st) {
         body_drop(h, st);
 }
 
+/* Is the rest of the body to be read, although the answer is whole? */
+static bool rest_is_awaited(const struct http2_session *h, struct http2_stream *st) {
+        const struct exchange *x = exchange_of(st);
+
+        if (h->leaving || h->ended || x->request.method == HTTP_CONNECT || x->status == 413 ||
+            x->status == 408)
+                return false;
+        /* held back until it is asked for, which nobody will */
+        return st->body_came || !x->request.expects_continue;
+}
+
+void http2_stream_answered(struct http2_session *h, struct http2_stream *st) {
+        http2_guard_moved(h, 0, 1);
+        if (!st->body_ended && rest_is_awaited(h, st)) {
+                http2_set_wanting(h, st, false);
+                body_discard(h, st);
+                st->is_answered = true;
+                st->moved_usec = http2_now(h);
+                h->answering--;
+                h->discarding++;
+        } else if (!st->body_ended) { /* it is of no use to anybody (RFC 9113, 8.1) */
+                http2_stream_reset(h, st, NGHTTP2_NO_ERROR, 0);
+        } else {
+                http2_stream_end(h, st, 0);
+        }
+}
+
 static void body_broke(struct http2_session *h, struct http2_stream *st, unsigned status,
                        int error) {
         struct exchange *x = exchange_of(st);
@@ -120,8 +152,14 @@ void http2_stream_data(struct http2_session *h, struct http2_stream *st, struct 
         struct exchange *x = exchange_of(st);
 
         st->body_came = true;
-        st->moved_usec = http2_now(h);
         st->body_bytes += data.size;
+        if (st->is_answered) {
+                consume(h, st->id, data.size);
+                if (st->body_bytes > h->session.context->limits.body_bytes_max)
+                        http2_stream_reset(h, st, NGHTTP2_NO_ERROR, 0);
+                return;
+        }
+        st->moved_usec = http2_now(h);
         if (st->discards || x->failed) {
                 consume(h, st->id, data.size);
         } else if (st->body_bytes > h->session.context->limits.body_bytes_max) {
@@ -137,7 +175,10 @@ void http2_stream_data(struct http2_session *h, struct http2_stream *st, struct 
 
 void http2_stream_data_end(struct http2_session *h, struct http2_stream *st) {
         st->body_ended = true;
-        http2_make_due(h, st);
+        if (st->is_answered)
+                http2_stream_end(h, st, 0);
+        else
+                http2_make_due(h, st);
 }
 
 /* What was kept, as long as the handler wants it. */
@@ -166,6 +207,11 @@ static bool invitation_is_due(struct http2_stream *st) {
 static void stream_go_on(struct http2_session *h, struct http2_stream *st) {
         struct exchange *x = exchange_of(st);
 
+        if (st->is_answered) {
+                if (h->ended || h->leaving)
+                        http2_stream_reset(h, st, NGHTTP2_NO_ERROR, 0);
+                return;
+        }
         if (!x->failed)
                 body_give_kept(h, st);
         if (x->failed) {
@@ -195,7 +241,7 @@ void http2_run_due(struct http2_session *h) {
         }
 }
 
-void http2_streams_input_ended(struct http2_session *h) {
+void http2_make_all_due(struct http2_session *h) {
         list_for_each(at, &h->streams)
                 http2_make_due(h, container_of(at, struct http2_stream, link));
 }
@@ -206,7 +252,7 @@ void http2_streams_input_ended(struct http2_session *h) {
 static bool window_waits(struct http2_session *h, const struct http2_stream *st, uint64_t now) {
         uint64_t timeout = h->session.context->limits.send_timeout_usec;
 
-        if (!st->answering || st->waits || now < st->moved_usec + timeout)
+        if (!st->answering || st->is_answered || st->waits || now < st->moved_usec + timeout)
                 return false;
         if (nghttp2_session_get_stream_remote_window_size(h->ng, st->id) <= 0)
                 return true;
@@ -216,7 +262,7 @@ static bool window_waits(struct http2_session *h, const struct http2_stream *st,
 
 /* Is the body due that the handler waits for? Not while others hold the connection's window. */
 static bool body_waits(struct http2_session *h, const struct http2_stream *st, uint64_t now) {
-        return st->wants_body &&
+        return (st->wants_body || st->is_answered) &&
                now >= st->moved_usec + h->session.context->limits.body_timeout_usec &&
                nghttp2_session_get_local_window_size(h->ng) > 0;
 }
@@ -230,9 +276,13 @@ void http2_look_at_time(struct http2_session *h) {
         list_for_each_safe(at, &h->streams) {
                 struct http2_stream *st = container_of(at, struct http2_stream, link);
 
-                if (body_waits(h, st, now))
+                if (!body_waits(h, st, now) && !window_waits(h, st, now))
+                        continue;
+                if (st->is_answered)
+                        http2_stream_reset(h, st, NGHTTP2_NO_ERROR, 0);
+                else if (st->wants_body)
                         body_broke(h, st, 408, -ETIMEDOUT);
-                else if (window_waits(h, st, now))
+                else
                         http2_stream_reset(h, st, NGHTTP2_CANCEL, -ETIMEDOUT);
         }
 }
@@ -243,7 +293,7 @@ static void handler_called(struct exchange *x) {
         struct http2_session *h = http2_of(x->session);
         struct http2_stream *st = http2_stream_of(x);
 
-        if (st->is_over)
+        if (st->is_over || st->is_answered)
                 return;
         http2_make_due(h, st);
         if (!h->busy)

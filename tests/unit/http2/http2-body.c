@@ -203,13 +203,51 @@ static void body_that_nobody_wants(void **state) {
         peer_go(p);
         assert_int_equal(peer_stream(p, 1)->status, 200);
         assert_true(peer_stream(p, 1)->ended);
-        assert_true(peer_stream(p, 1)->reset);
-        assert_int_equal(peer_stream(p, 1)->code, NGHTTP2_NO_ERROR);
+        assert_int_equal(p->session->phase, HTTP_PHASE_BODY);
+        peer_data(p, 1, ones, 50, true); /* it need not look at the answer before it has sent all */
         peer_headers(p, 3, "POST /now\ncontent-length: 50", 0);
         peer_data(p, 3, ones, 50, true);
         peer_go(p);
         assert_true(peer_stream(p, 3)->ended);
-        assert_false(peer_stream(p, 3)->reset);
+        assert_int_equal(peer_count(p, NGHTTP2_RST_STREAM), 0);
+        assert_int_equal(p->session->phase, HTTP_PHASE_IDLE);
+        peer_free(p);
+}
+
+/* The windows are opened for it, but not for ever and not for any number of bytes. */
+static void body_that_goes_on_for_nobody(void **state) {
+        struct peer *p = peer_new();
+
+        p->context.limits.body_bytes_max = 500 * 1000;
+        peer_headers(p, 1, "POST /now", 0);
+        peer_headers(p, 3, "POST /now", 0);
+        peer_headers(p, 5, "POST /now", 0);
+        peer_headers(p, 7, "POST /now\nexpect: 100-continue", 0);
+        peer_go(p);
+        assert_true(peer_stream(p, 7)->reset); /* it would wait for ever */
+        for (unsigned i = 0; i < 32 && !peer_stream(p, 1)->reset; i++) {
+                peer_data(p, 1, ones, 16000, false);
+                peer_go(p);
+        }
+        assert_true(peer_stream(p, 1)->reset);
+        assert_int_equal(peer_stream(p, 1)->code, NGHTTP2_NO_ERROR);
+        assert_int_equal(p->session->open, 2);
+        p->now_usec += 50 * USEC_PER_SEC;
+        peer_data(p, 3, ones, 16000, false);
+        peer_go(p);
+        p->now_usec += 11 * USEC_PER_SEC;
+        peer_data(p, 3, ones, 16000, false);
+        peer_go(p);
+        assert_true(peer_stream(p, 3)->reset); /* though it goes on */
+        assert_true(peer_stream(p, 5)->reset);
+        assert_int_equal(p->session->open, 0);
+        peer_headers(p, 9, "POST /now", 0);
+        peer_go(p);
+        assert_false(peer_stream(p, 9)->reset);
+        p->session->close_soon = true;
+        peer_run(p);
+        assert_true(peer_stream(p, 9)->reset);
+        assert_int_equal(p->session->open, 0);
         peer_free(p);
 }
 
@@ -356,6 +394,7 @@ int main(void) {
                 cmocka_unit_test(connection_window_bounds_all),
                 cmocka_unit_test(body_too_large),
                 cmocka_unit_test(body_that_nobody_wants),
+                cmocka_unit_test(body_that_goes_on_for_nobody),
                 cmocka_unit_test(answer_before_the_body),
                 cmocka_unit_test(expect_continue),
                 cmocka_unit_test(body_times_out),

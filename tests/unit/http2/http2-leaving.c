@@ -210,7 +210,7 @@ static void frame_too_long(void **state) {
 static void frames_for_streams_that_are_gone(void **state) {
         struct peer *p = peer_new();
 
-        peer_headers(p, 1, "POST /now", 0);
+        peer_headers(p, 1, "POST /now\nexpect: 100-continue", 0);
         peer_go(p); /* answered, and reset */
         assert_true(peer_stream(p, 1)->reset);
         peer_data(p, 1, "abc", 3, false);
