@@ -422,14 +422,16 @@ int supervisor_open(struct supervisor *s) {
                 return status;
         s->worker_count = count_workers(s);
         status = make_snapshot(s);
-        if (!status)
+        if (!status) {
+                /* before the first answer, after which somebody may ask there for the next thing */
+                supervisor_open_control(s);
                 status = run_workers(s, files_max);
+        }
         if (status) {
                 s->worker_count = 0;
                 return status;
         }
         seal_sandbox();
-        supervisor_open_control(s);
         supervisor_open_pressure(s);
         tell_ready(s);
         return 0;
