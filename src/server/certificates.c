@@ -63,6 +63,15 @@ static void warn_of_readable(struct buffer *faults, const struct settings_file *
                       place, path);
 }
 
+/* As a script leaves it that could not reach the CA: served without, as with an old one. */
+static void warn_of_empty(struct buffer *faults, const struct settings_file *file) {
+        char place[SETTINGS_PLACE_BYTES];
+
+        settings_place(&file->origin, place);
+        buffer_printf(faults, "%s: warning: OCSPResponse=%s is empty; none is sent\n", place,
+                      file->path);
+}
+
 /* No credentials: this is no service. Errors: -ENODATA (there is a warning), -EBADMSG. */
 static int file_is_out_of_reach(const struct certificates *c, const struct settings_file *file,
                                 const char *key, struct buffer *faults) {
@@ -154,6 +163,8 @@ static int certificate_read(struct certificates *c, const struct settings_tls *t
                 s = file_read(c, &tls->ocsp[i], "OCSPResponse", false, faults, &ret->ocsp);
         if (s == -ENOMEM)
                 return s;
+        if (s == 0 && has_ocsp && !ret->ocsp.size)
+                warn_of_empty(faults, &tls->ocsp[i]);
         return r == -EBADMSG || s == -EBADMSG ? -EBADMSG : MIN(r, s);
 }
 
@@ -342,5 +353,6 @@ uint64_t certificates_client_rules(const struct settings_site *site) {
 
         if (tls->client_certificate == CLIENT_CERTIFICATE_NO)
                 return 0;
-        return (hash_text(text_of(tls->client_ca.path)) + tls->client_certificate) | 1;
+        /* not 0, and never alike where one is optional and the other required */
+        return hash_text(text_of(tls->client_ca.path)) << 2 | tls->client_certificate;
 }
