@@ -8,6 +8,7 @@ EMBERD_CARRIER    plain, tls, h2 or h2c: see carrier.py
 EMBERD_WORKERS    a number or auto
 EMBERD_BUILD      the build folder, for what else was built there
 """
+import ctypes
 import os
 import re
 import shutil
@@ -19,7 +20,9 @@ import pytest
 import carrier
 import daemon as daemon_module
 from client import Client
-from daemon import BACKEND, TRIGGER, WORKERS, Daemon, NotifySocket, Passed, free_port
+from daemon import BACKEND, ROOT, TRIGGER, WORKERS, Daemon, NotifySocket, Passed, free_port
+
+CLONE_NEWNS = 0x00020000
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -258,3 +261,15 @@ def deny(folder):
     shutil.copy2(built, copy)
     os.chmod(copy, 0o755)
     return lambda call: [copy, call, '--']
+
+
+@pytest.fixture(scope='session')
+def own_mounts():
+    """Mounts of this process and its children alone: nothing that a test mounts is seen outside."""
+    if not ROOT:
+        pytest.skip('not root')
+    if not os.path.exists('/dev/fuse'):
+        pytest.skip('no /dev/fuse')
+    if ctypes.CDLL(None).unshare(CLONE_NEWNS) < 0 or subprocess.run(
+            ['mount', '--make-rprivate', '/'], check=False, capture_output=True).returncode:
+        pytest.skip('no mount namespace of our own')

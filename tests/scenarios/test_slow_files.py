@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A disk that does not answer must not stop those who ask for something else."""
 import contextlib
-import ctypes
 import os
 import subprocess
 import sys
@@ -10,24 +9,9 @@ import time
 import pytest
 
 from client import Client
-from daemon import ROOT, SLOWNESS, eventually
+from daemon import SLOWNESS, eventually
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-CLONE_NEWNS = 0x00020000
-
-
-@pytest.fixture(scope='session')
-def own_mounts():
-    """Mounts of this process and its children alone: nothing that a test mounts is seen outside."""
-    if not ROOT:
-        pytest.skip('not root')
-    if not os.path.exists('/dev/fuse'):
-        pytest.skip('no /dev/fuse')
-    if ctypes.CDLL(None).unshare(CLONE_NEWNS) < 0 or subprocess.run(
-            ['mount', '--make-rprivate', '/'], check=False, capture_output=True).returncode:
-        pytest.skip('no mount namespace of our own')
 
 
 @pytest.fixture
