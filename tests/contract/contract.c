@@ -26,8 +26,8 @@ static const struct configuration configurations[] = {
 };
 
 static int (*const groups[])(void) = {
-        receiving_run, sending_run, files_run,  closing_run, listening_run,
-        waiting_run,   timing_run,  crowds_run, sharing_run,
+        receiving_run, sending_run, files_run,  reading_files_run, closing_run,
+        listening_run, waiting_run, timing_run, crowds_run,        sharing_run,
 };
 
 int main(int argc, char **argv) {

@@ -129,6 +129,7 @@ bool pattern_matches(const char *data, size_t size, uint64_t at);
 int receiving_run(void);
 int sending_run(void);
 int files_run(void);
+int reading_files_run(void);
 int closing_run(void);
 int listening_run(void);
 int waiting_run(void);

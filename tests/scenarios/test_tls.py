@@ -12,7 +12,7 @@ import pytest
 import certificates
 from carrier import TlsSocket, client_context
 from client import Http1Client
-from daemon import SLOWNESS, eventually, free_port
+from daemon import SANITIZED, SLOWNESS, eventually, free_port
 
 pytestmark = pytest.mark.plain
 once = pytest.mark.once
@@ -202,7 +202,7 @@ def test_chain(tls):
 
 
 def test_staple(tls, a):
-    """The response of a file is shown to who asks for it, to nobody else; a reload takes another."""
+    """A file's response is shown to who asks for it, to nobody else; a reload takes another."""
     path = certificates.write('a.ocsp', a.ocsp_response(), where=os.path.dirname(tls.root))
     one = tls(tls.site('a.example', a, f'OCSPResponse={path}'))
     said = s_client(tls.port, '-status')
@@ -563,7 +563,7 @@ def test_credentials(tls, a, folder):
 
 
 def test_expiry(tls, b, emberctl, folder):
-    """Fourteen days before it ends: in the log, the status, --check; never in the way of serving."""
+    """Fourteen days before it ends: in the log, the status, --check; it is served all the same."""
     os.mkdir(f'{folder}/run')
     os.chmod(f'{folder}/run', 0o777)
     ends = certificates.authority().issue('ends', ['a.example'], ends=13)
@@ -749,7 +749,7 @@ def test_handshake_under_way_at_stop(tls, a):
 
 
 def test_idle_ones_at_stop(tls, a):
-    """Those between two requests are told the end; one that shakes hands for ever is not awaited."""
+    """Those between two requests are told; one that shakes hands for ever is not waited for."""
     one = tls(tls.site('a.example', a))
     hanging = tls.connect('a.example')
     hanging.greet()
@@ -876,7 +876,8 @@ def test_memory_comes_back(tls, a):
     come_and_go(1000)
     time.sleep(0.2)
     growth = one.memory_bytes() - before
-    assert growth < (2 << 20) * (10 if SLOWNESS > 1 else 1), growth
+    if not SANITIZED:  # which keep what was freed
+        assert growth < 2 << 20, growth
 
 
 # ---- settings ----
@@ -885,15 +886,17 @@ def test_memory_comes_back(tls, a):
 def test_print_config_reads_back(tls, a, b, people, emberd):
     """What --print-config prints of TLS gives the same settings."""
     path = certificates.write('printed.ocsp', a.ocsp_response())
-    sites = tls.site('a.example', a, f'Certificate={b.path}\nKey={b.key_path}\nOCSPResponse={path}\n'
-                     f'ClientCA={people[0].path}\nClientCertificate=optional\nHSTS=1d preload\n'
+    sites = tls.site('a.example', a, f'Certificate={b.path}\nKey={b.key_path}\n'
+                     f'OCSPResponse={path}\nClientCA={people[0].path}\n'
+                     'ClientCertificate=optional\nHSTS=1d preload\n'
                      f'Challenge={tls.root}/sub\nRedirectToHTTPS=yes')
     server = 'HTTP2=no\nMinProtocol=TLSv1.3\nCiphers=ECDHE-ECDSA-AES256-GCM-SHA384'
     code, first, err = emberd.plain('--print-config', '-c', tls.write(sites, server))
     assert code == 0, err
     for line in [*server.split('\n'), 'TLS=yes', f'Certificate={a.path}', f'Certificate={b.path}',
-                 f'Key={a.key_path}', f'Key={b.key_path}', f'OCSPResponse={path}', 'HSTS=86400 preload',
-                 f'ClientCA={people[0].path}', 'ClientCertificate=optional', 'RedirectToHTTPS=yes',
+                 f'Key={a.key_path}', f'Key={b.key_path}', f'OCSPResponse={path}',
+                 'HSTS=86400 preload', f'ClientCA={people[0].path}',
+                 'ClientCertificate=optional', 'RedirectToHTTPS=yes',
                  f'Challenge={tls.root}/sub']:
         assert f'\n{line}\n' in first, line
     code, second, err = emberd.plain('--print-config', '-c',
