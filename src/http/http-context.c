@@ -13,6 +13,7 @@ enum {
         EXCHANGES_KEPT =
                 256, /* blocks kept when not in use; guesses, about 1 MiB and 4 MiB at most */
         CHUNKS_KEPT = 256,
+        BLOCKS_KEPT = 256, /* of each size; 480 KiB at most, as five connections of HTTP/2 need */
 };
 
 static const char lines_template[HTTP_LINES_BYTES + 1] =
@@ -30,11 +31,22 @@ void http_context_init(struct http_context *c, const uint64_t *now_usec) {
         memcpy(c->lines, lines_template, sizeof(c->lines));
         pool_init(&c->exchanges, sizeof(struct exchange), EXCHANGES_KEPT);
         pool_init(&c->chunks, HTTP_CHUNK_BYTES, CHUNKS_KEPT);
+        for (unsigned i = 0; i < HTTP_BLOCK_POOLS; i++)
+                pool_init(&c->blocks[i], (size_t)HTTP_BLOCK_BYTES << i, BLOCKS_KEPT);
 }
 
 void http_context_finish(struct http_context *c) {
         pool_finish(&c->exchanges);
         pool_finish(&c->chunks);
+        for (unsigned i = 0; i < HTTP_BLOCK_POOLS; i++)
+                pool_finish(&c->blocks[i]);
+}
+
+void http_context_trim(struct http_context *c) {
+        pool_trim(&c->exchanges);
+        pool_trim(&c->chunks);
+        for (unsigned i = 0; i < HTTP_BLOCK_POOLS; i++)
+                pool_trim(&c->blocks[i]);
 }
 
 static void lines_make(struct http_context *c) {

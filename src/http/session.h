@@ -22,6 +22,8 @@ enum {
         HTTP_CHUNK_BYTES = 16384, /* heads and small bodies are gathered in a chunk of this size */
         HTTP_COPY_BYTES_MAX = 4096, /* a piece up to this is copied there, a longer one borrowed */
         HTTP_OUTPUT_PARTS_MAX = 16, /* HTTP/1 has 4 at most */
+        HTTP_BLOCK_BYTES = 128,
+        HTTP_BLOCK_POOLS = 4,
         HTTP_REQUESTS_MAX = 64, /* of one connection in one turn, then others have theirs */
 };
 
@@ -32,6 +34,8 @@ enum { HTTP_LINES_BYTES = 70, HTTP_LINES_COMMON = 17, HTTP_LINES_DATE = 23 };
 struct http_context {
         struct pool exchanges;            /* of struct exchange */
         struct pool chunks;               /* of HTTP_CHUNK_BYTES */
+        /* what a protocol's library allocates: of HTTP_BLOCK_BYTES, and twice as many each */
+        struct pool blocks[HTTP_BLOCK_POOLS];
         const uint64_t *now_usec;         /* monotonic: the loop's */
         uint64_t (*real_usec)(void);      /* for Date; clock_real_usec() but in tests */
         uint64_t date_until_usec;         /* of now_usec: when `lines` must be made again */
@@ -55,6 +59,8 @@ struct http_context {
 
 void http_context_init(struct http_context *c, const uint64_t *now_usec);
 void http_context_finish(struct http_context *c);
+/* Free what is kept for reuse. */
+void http_context_trim(struct http_context *c);
 /* `lines`, with the current Date, which is made at most once a second. */
 struct text http_context_lines(struct http_context *c);
 

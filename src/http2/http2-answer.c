@@ -4,11 +4,15 @@
 #include <errno.h>
 
 #include "base/invariant.h"
+#include "http/date.h"
 
 /*
  * An answer is submitted to nghttp2 when the handler has given its head; the lines are those of
  * HTTP/1, whose names nghttp2 makes small, and it copies all. Its body is asked for when nghttp2
  * has chosen the stream: by urgency, by what the windows allow.
+ *
+ * While the stream is in our lists nghttp2 may ask for its body; from stream_end() on it does not,
+ * because the stream was reset or is closed by then.
  *
  * A handler gives a piece that may be far longer than a frame: it is cut into frames, over many
  * outputs. As soon as an output has borrowed from it, the next can only be asked for when that
@@ -30,7 +34,7 @@ struct lines {
         bool too_many;
 };
 
-static void add(struct lines *l, struct text name, struct text value) {
+static void add(struct lines *l, struct text name, struct text value, uint8_t flags) {
         if (l->count == HTTP2_FIELDS_OUT_MAX) {
                 l->too_many = true;
                 return;
@@ -40,25 +44,45 @@ static void add(struct lines *l, struct text name, struct text value) {
                 .namelen = name.size,
                 .value = (uint8_t *)value.data,
                 .valuelen = value.size,
+                .flags = flags,
         };
+}
+
+/* With a name that need be neither made small nor copied. */
+static void add_constant(struct lines *l, struct text name, struct text value) {
+        add(l, name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
 }
 
 /* "Name: value\r\n" lines. */
 static void add_lines(struct lines *l, struct text text) {
-        while (text.size) {
-                size_t end = text_find(text, '\n');
-                struct text line = { text.data, MIN(end, text.size) };
-                size_t colon = text_find(line, ':');
+        const char *at = text.data, *end = at + text.size;
 
-                if (colon < line.size)
-                        add(l, (struct text){ line.data, colon },
-                            text_trim((struct text){ line.data + colon + 1,
-                                                     line.size - colon - 1 -
-                                                             text_ends_with(line, TEXT("\r")) }));
-                end = MIN(end + 1, text.size);
-                text.data += end;
-                text.size -= end;
+        while (at < end) {
+                const char *next = memchr(at, '\n', (size_t)(end - at));
+                const char *stop = next ? next : end;
+                const char *colon = memchr(at, ':', (size_t)(stop - at)), *value = colon;
+
+                if (likely(value)) {
+                        do
+                                value++;
+                        while (value < stop && *value == ' ');
+                        while (stop > value && (stop[-1] == '\r' || stop[-1] == ' '))
+                                stop--;
+                        add(l, (struct text){ at, (size_t)(colon - at) },
+                            (struct text){ value, (size_t)(stop - value) }, 0);
+                }
+                at = next ? next + 1 : end;
         }
+}
+
+/* Those that all answers have, as HTTP/1 writes them. */
+static void add_common(struct lines *l, struct http_context *context) {
+        const char *lines = http_context_lines(context).data;
+        const char *server = lines + HTTP_LINES_DATE + HTTP_DATE_BYTES + sizeof("\r\nServer:");
+
+        add_constant(l, TEXT("date"), (struct text){ lines + HTTP_LINES_DATE, HTTP_DATE_BYTES });
+        add_constant(l, TEXT("server"),
+                     (struct text){ server, (size_t)(lines + HTTP_LINES_BYTES - 2 - server) });
 }
 
 static struct text decimal(char digits[static 20], uint64_t n) {
@@ -72,19 +96,17 @@ static struct text decimal(char digits[static 20], uint64_t n) {
 
 void http2_answer_begin(struct http2_session *h, struct http2_stream *st) {
         struct exchange *x = exchange_of(st);
-        struct text common = http_context_lines(h->session.context);
-        nghttp2_data_provider body = { .source.ptr = NULL, .read_callback = http2_answer_read };
+        nghttp2_data_provider body = { .source.ptr = st, .read_callback = http2_answer_read };
         char status[20], length[20];
         struct lines l;
         int r;
 
         l.count = 0;
         l.too_many = false;
-        add(&l, TEXT(":status"), decimal(status, x->status));
-        add_lines(&l, (struct text){ common.data + HTTP_LINES_COMMON,
-                                     common.size - HTTP_LINES_COMMON });
+        add_constant(&l, TEXT(":status"), decimal(status, x->status));
+        add_common(&l, h->session.context);
         if (x->status != 204 && x->status != 304 && x->body_bytes != EXCHANGE_LENGTH_UNKNOWN)
-                add(&l, TEXT("content-length"), decimal(length, x->body_bytes));
+                add_constant(&l, TEXT("content-length"), decimal(length, x->body_bytes));
         add_lines(&l, x->route_fields);
         add_lines(&l, x->page_fields);
         add_lines(&l, x->fields);
@@ -104,7 +126,7 @@ void http2_answer_continue(struct http2_session *h, struct http2_stream *st) {
         struct lines l = { .count = 0 };
 
         st->body_came = true;
-        add(&l, TEXT(":status"), TEXT("100"));
+        add_constant(&l, TEXT(":status"), TEXT("100"));
         if (nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, st->id, NULL, l.nv, l.count, NULL) < 0)
                 http2_stream_reset(h, st, NGHTTP2_INTERNAL_ERROR, -ENOMEM);
 }
@@ -164,13 +186,10 @@ static bool frame_fits(struct http2_session *h, const struct exchange_piece *pie
 ssize_t http2_answer_read(nghttp2_session *ng, int32_t id, uint8_t *buffer, size_t length,
                           uint32_t *flags, nghttp2_data_source *source, void *session) {
         struct http2_session *h = session;
-        struct http2_stream *st = http2_stream_by_id(h, id);
-        struct exchange *x;
+        struct http2_stream *st = source->ptr;
+        struct exchange *x = exchange_of(st);
         size_t n;
 
-        if (!st)
-                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-        x = exchange_of(st);
         if (!http2_out_has_room(&h->out) || (!x->piece.bytes && list_is_linked(&st->lent))) {
                 h->out.full = true;
                 return NGHTTP2_ERR_PAUSE;
@@ -210,14 +229,11 @@ static bool window_was_short(struct http2_session *h, int32_t id, size_t length)
 int http2_answer_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head, size_t length,
                       nghttp2_data_source *source, void *session) {
         struct http2_session *h = session;
-        struct http2_stream *st = http2_stream_by_id(h, frame->hd.stream_id);
-        struct exchange_piece *piece;
-        struct exchange *x;
+        struct http2_stream *st = source->ptr;
+        struct exchange *x = exchange_of(st);
+        struct exchange_piece *piece = &x->piece;
 
-        if (!st)
-                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-        x = exchange_of(st);
-        piece = &x->piece;
+        h->out.last = st;
         http2_out_put(h, head, HTTP2_FRAME_HEAD_BYTES);
         if (length && piece->data && length <= HTTP_COPY_BYTES_MAX) {
                 http2_out_put(h, piece->data, length);
@@ -236,6 +252,7 @@ int http2_answer_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *
         piece->bytes -= length;
         x->sent_bytes += length;
         st->moved_usec = h->data_usec = http2_now(h);
-        http2_guard_moved(h, length, !window_was_short(h, st->id, length));
+        if (unlikely(h->guard.frames.spent))
+                http2_guard_moved(h, length, !window_was_short(h, st->id, length));
         return 0;
 }

@@ -4,9 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "http/field-names.h"
 #include "http/http1-parser.h"
-#include "http/scan.h"
 
 /*
  * A header block becomes the head of an HTTP/1.1 request, as an intermediary would write it (RFC
@@ -14,8 +12,9 @@
  * one set of rules for what a request may be, and handlers see the very same whatever carried it.
  *
  * nghttp2 has checked the block: pseudo-fields are whole, once and first, names are small, no field
- * is about the connection. What would make another line or another word of the head is looked for
- * here again, since one that got through would make a request of its own.
+ * is about the connection. A byte that got through and would end a word or a line would make a
+ * request of its own: words are checked by the parser, and what it reads must have as many lines as
+ * were written.
  *
  * The pseudo-fields may come in any order, but before all others: they are held until the first of
  * those comes, and then the request line is written, and Host from :authority.
@@ -23,10 +22,6 @@
  * Crumbs of cookies are joined (8.2.3), mostly where they stand; a crumb that comes behind other
  * fields first takes the line that it belongs to along to the end.
  */
-
-static bool is_of(struct text t, enum http_char_class class) {
-        return http_scan_class(t.data, t.data + t.size, class) == t.data + t.size;
-}
 
 static struct text text_of_rcbuf(nghttp2_rcbuf *b) {
         nghttp2_vec v = b ? nghttp2_rcbuf_get_buf(b) : (nghttp2_vec){};
@@ -102,16 +97,15 @@ static void add_line(struct http2_session *h, struct text name, struct text valu
         PUT(head, ": ");
         put_text(head, value);
         PUT(head, "\r\n");
+        head->lines++;
 }
 
-/* Is this what may stand behind the method? */
+/* An absolute target could name another host than :authority; the parser would take it. */
 static bool target_is_sound(const struct http2_head *head, bool is_connect, struct text target) {
-        if (is_connect)
-                return !head->pseudo[HTTP2_PATH] && !head->pseudo[HTTP2_SCHEME] && target.size &&
-                       is_of(target, HTTP_CHAR_TARGET);
-        if (!target.size || !is_of(target, HTTP_CHAR_TARGET))
+        if (!target.size)
                 return false;
-        /* an absolute one could name another host than :authority */
+        if (unlikely(is_connect))
+                return !head->pseudo[HTTP2_PATH] && !head->pseudo[HTTP2_SCHEME];
         return target.data[0] == '/' || text_equal(target, TEXT("*"));
 }
 
@@ -131,9 +125,8 @@ static void put_request_line(struct http2_session *h) {
 
         if (head->pseudo[HTTP2_PROTOCOL])
                 refuse(head, 501); /* no handler can take it, and we do not offer it */
-        else if (!method.size || !is_of(method, HTTP_CHAR_TOKEN) ||
-                 !target_is_sound(head, is_connect, target) ||
-                 !(is_connect || scheme_is_known(head)) || !is_of(authority, HTTP_CHAR_TARGET))
+        else if (!method.size || !target_is_sound(head, is_connect, target) ||
+                 !(is_connect || scheme_is_known(head)))
                 refuse(head, HTTP1_BAD);
         else if (fits(h, method.size + target.size + 12)) {
                 put_text(head, method);
@@ -188,17 +181,20 @@ static void add_cookie(struct http2_session *h, struct text value) {
         line->size = head->used - line->offset;
 }
 
-static enum http2_pseudo pseudo_of(struct text name) {
-        static const struct text names[HTTP2_PSEUDO_COUNT] = {
-                [HTTP2_METHOD] = TEXT(":method"),     [HTTP2_PATH] = TEXT(":path"),
-                [HTTP2_SCHEME] = TEXT(":scheme"),     [HTTP2_AUTHORITY] = TEXT(":authority"),
-                [HTTP2_PROTOCOL] = TEXT(":protocol"),
-        };
-        unsigned i = 0;
+#define NAME_IS(name, literal, which) \
+        (memcmp((name), (literal), sizeof(literal) - 1) == 0 ? (which) : HTTP2_PSEUDO_COUNT)
 
-        while (i < HTTP2_PSEUDO_COUNT && !text_equal(name, names[i]))
-                i++;
-        return i;
+static enum http2_pseudo pseudo_of(struct text name) {
+        switch (name.size) {
+        case 5: return NAME_IS(name.data, ":path", HTTP2_PATH);
+        case 7:
+                if (name.data[1] == 'm')
+                        return NAME_IS(name.data, ":method", HTTP2_METHOD);
+                return NAME_IS(name.data, ":scheme", HTTP2_SCHEME);
+        case 9: return NAME_IS(name.data, ":protocol", HTTP2_PROTOCOL);
+        case 10: return NAME_IS(name.data, ":authority", HTTP2_AUTHORITY);
+        default: return HTTP2_PSEUDO_COUNT;
+        }
 }
 
 static void add_pseudo(struct http2_head *head, struct text name, nghttp2_rcbuf *value) {
@@ -218,12 +214,7 @@ void http2_head_add(struct http2_session *h, nghttp2_rcbuf *name, nghttp2_rcbuf 
 
         if (head->refused)
                 return;
-        if (!n.size || (n.data[0] != ':' && !is_of(n, HTTP_CHAR_TOKEN)) ||
-            http_scan_value(v.data, v.data, v.data + v.size) != v.data + v.size) {
-                refuse(head, HTTP1_BAD);
-                return;
-        }
-        if (n.data[0] == ':') {
+        if (n.size && n.data[0] == ':') {
                 add_pseudo(head, n, value);
                 return;
         }
@@ -285,6 +276,8 @@ int http2_head_end(struct http2_session *h, bool has_body, struct exchange **ret
                              h->session.context->limits.head_bytes_max, &(*ret)->request);
         if (r != HTTP1_DONE)
                 return r == HTTP1_MORE ? HTTP1_BAD : r;
+        if ((*ret)->request.field_count != head->lines || (*ret)->request.head_bytes != head->used)
+                return HTTP1_BAD;
         take_over(head, has_body, &(*ret)->request);
         return 0;
 }

@@ -43,9 +43,10 @@ struct http2_memory {
         size_t used, most;
         bool failed; /* there was none, or too much was used: the session must end */
         uint32_t reserve_used, reserve_blocks;
+        struct pool *pools; /* HTTP_BLOCK_POOLS, the worker's */
 };
 
-nghttp2_mem http2_memory_functions(struct http2_memory *m);
+nghttp2_mem http2_memory_functions(struct http2_memory *m, struct pool *pools);
 
 /* What a peer has spent; see http2-guard.c. */
 struct http2_bucket {
@@ -81,7 +82,7 @@ struct http2_head {
         struct http_span authority; /* in the memory, of the line Host that was made of it */
         struct http_span cookie;    /* the line, so far */
         char *at;                   /* the memory, in the exchange or on the heap */
-        uint32_t used, size;
+        uint32_t used, size, lines; /* `lines`: of fields */
 };
 
 /* One exchange's stream; lies in the exchange. */
@@ -100,6 +101,7 @@ struct http2_stream {
         bool deferred;                /* nghttp2 was told so */
         bool has_last;                /* `piece` is the last */
         bool is_answered;             /* whole; it is over when the body is, too */
+        bool is_closed;               /* nghttp2 has let go of it */
         bool is_over;                 /* to be ended when the output was sent */
         int error;                    /* … with this */
         uint64_t body_bytes;          /* that came */
@@ -113,6 +115,7 @@ static_assert(sizeof(struct http2_stream) <= EXCHANGE_CARRIER_BYTES, "it lies in
 struct http2_out {
         struct http_output *to; /* NULL: nothing is being gathered */
         char *chunks[HTTP2_CHUNKS_MAX];
+        struct http2_stream *last; /* DATA of this stream was put in last */
         unsigned chunk_count;
         uint32_t chunk_used; /* of the last */
         size_t bytes;

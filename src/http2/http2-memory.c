@@ -13,7 +13,7 @@
  * behind it cannot grow (nghttp2_submit_data() leaves it attached). So where malloc() gives nothing
  * it gets memory out of a reserve, which one session has at a time.
  *
- * Each block has its size before it.
+ * Each block has its size before it. Small ones come from the worker's pools: a request takes six.
  */
 
 enum {
@@ -46,11 +46,7 @@ static char *reserve_take(struct http2_memory *m, size_t size) {
         return block;
 }
 
-static void block_free(struct http2_memory *m, char *block) {
-        if (!is_of_reserve(block)) {
-                free(block);
-                return;
-        }
+static void reserve_give(struct http2_memory *m) {
         if (--m->reserve_blocks)
                 return;
         m->reserve_used = 0;
@@ -64,12 +60,34 @@ static size_t size_of(const char *block) {
         return size;
 }
 
-static char *block_grow(struct http2_memory *m, char *old, size_t size) {
-        char *block = old && is_of_reserve(old) ? NULL : realloc(old, size + BEFORE_BYTES);
+/* The pool that has blocks for so many bytes; NULL: they are too many. */
+static struct pool *pool_of(struct http2_memory *m, size_t size) {
+        size_t units = (size + BEFORE_BYTES - 1) / HTTP_BLOCK_BYTES;
+        unsigned i = units ? 64 - (unsigned)__builtin_clzll(units) : 0;
 
-        if (likely(block))
-                return block;
-        block = reserve_take(m, size + BEFORE_BYTES);
+        return i < HTTP_BLOCK_POOLS ? &m->pools[i] : NULL;
+}
+
+static void block_free(struct http2_memory *m, char *block) {
+        struct pool *pool = pool_of(m, size_of(block));
+
+        if (unlikely(is_of_reserve(block)))
+                reserve_give(m);
+        else if (likely(pool))
+                pool_give(pool, block);
+        else
+                free(block);
+}
+
+static char *block_grow(struct http2_memory *m, char *old, size_t size) {
+        struct pool *pool = pool_of(m, size);
+        char *block;
+
+        if (old && pool && pool == pool_of(m, size_of(old)) && !is_of_reserve(old))
+                return old;
+        block = likely(pool) ? pool_take(pool) : malloc(size + BEFORE_BYTES);
+        if (unlikely(!block))
+                block = reserve_take(m, size + BEFORE_BYTES);
         if (block && old) {
                 memcpy(block, old, MIN(size, size_of(old)) + BEFORE_BYTES);
                 block_free(m, old);
@@ -116,7 +134,8 @@ static void memory_free(void *block, void *memory) {
         block_free(m, (char *)block - BEFORE_BYTES);
 }
 
-nghttp2_mem http2_memory_functions(struct http2_memory *m) {
+nghttp2_mem http2_memory_functions(struct http2_memory *m, struct pool *pools) {
+        m->pools = pools;
         return (nghttp2_mem){
                 .mem_user_data = m,
                 .malloc = memory_malloc,

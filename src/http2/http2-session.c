@@ -165,20 +165,25 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *session) {
         struct http2_stream *st = http2_stream_by_id(session, id);
 
-        if (st)
+        if (st) {
+                st->is_closed = true;
                 http2_stream_end(session, st, st->is_answered ? 0 : -ECONNRESET);
+        }
         return 0;
 }
 
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *session) {
-        struct http2_stream *st;
+        struct http2_session *h = session;
+        struct http2_stream *st = NULL;
 
-        if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
-            !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
                 return 0;
-        st = http2_stream_by_id(session, frame->hd.stream_id);
+        if (frame->hd.type == NGHTTP2_DATA)
+                st = h->out.last;
+        else if (frame->hd.type == NGHTTP2_HEADERS)
+                st = http2_stream_by_id(h, frame->hd.stream_id);
         if (st)
-                http2_stream_answered(session, st);
+                http2_stream_answered(h, st);
         return 0;
 }
 
@@ -352,8 +357,8 @@ static void set_options(nghttp2_option *o) {
         nghttp2_option_set_builtin_recv_extension_type(o, NGHTTP2_PRIORITY_UPDATE);
 }
 
-static int open_nghttp2(struct http2_session *h) {
-        nghttp2_mem memory = http2_memory_functions(&h->memory);
+static int open_nghttp2(struct http2_session *h, struct http_context *context) {
+        nghttp2_mem memory = http2_memory_functions(&h->memory, context->blocks);
         nghttp2_session_callbacks *callbacks = NULL;
         nghttp2_option *options = NULL;
         int r = nghttp2_session_callbacks_new(&callbacks);
@@ -411,7 +416,7 @@ int http2_session_new(struct http_context *context, void (*changed)(struct http_
         list_init(&h->streams);
         list_init(&h->due);
         list_init(&h->lent);
-        if (open_nghttp2(h) < 0 || say_hello(h) < 0 || http2_fault(h)) {
+        if (open_nghttp2(h, context) < 0 || say_hello(h) < 0 || http2_fault(h)) {
                 http2_session_free(&h->session);
                 return -ENOMEM;
         }

@@ -65,7 +65,8 @@ void http2_stream_end(struct http2_session *h, struct http2_stream *st, int erro
         h->discarding -= st->is_answered;
         list_remove(&st->link);
         list_remove(&st->due);
-        nghttp2_session_set_stream_user_data(h->ng, st->id, NULL);
+        if (!st->is_closed)
+                nghttp2_session_set_stream_user_data(h->ng, st->id, NULL);
         body_drop(h, st);
         st->is_over = true;
         st->error = error;
@@ -110,17 +111,18 @@ static bool rest_is_awaited(const struct http2_session *h, struct http2_stream *
 
 void http2_stream_answered(struct http2_session *h, struct http2_stream *st) {
         http2_guard_moved(h, 0, 1);
-        if (!st->body_ended && rest_is_awaited(h, st)) {
+        if (unlikely(!st->body_ended && !rest_is_awaited(h, st))) {
+                /* it is of no use to anybody (RFC 9113, 8.1) */
+                http2_stream_reset(h, st, NGHTTP2_NO_ERROR, 0);
+                return;
+        }
+        st->is_answered = true; /* where the body has ended, nghttp2 closes the stream next */
+        h->answering--;
+        h->discarding++;
+        if (unlikely(!st->body_ended)) {
                 http2_set_wanting(h, st, false);
                 body_discard(h, st);
-                st->is_answered = true;
                 st->moved_usec = http2_now(h);
-                h->answering--;
-                h->discarding++;
-        } else if (!st->body_ended) { /* it is of no use to anybody (RFC 9113, 8.1) */
-                http2_stream_reset(h, st, NGHTTP2_NO_ERROR, 0);
-        } else {
-                http2_stream_end(h, st, 0);
         }
 }
 

@@ -334,8 +334,7 @@ static void worker_drain(struct worker *w) {
 static void worker_drop_caches(struct worker *w) {
         files_cache_drop(w->handlers.files);
         conn_set_trim(&w->conns);
-        pool_trim(&w->http.exchanges);
-        pool_trim(&w->http.chunks);
+        http_context_trim(&w->http);
         access_log_trim(&w->log);
 }
 
