@@ -75,6 +75,26 @@ int text_to_u64(struct text t, uint64_t *ret) {
         return 0;
 }
 
+size_t text_utf8_bytes(struct text t) {
+        const unsigned char *c = (const unsigned char *)t.data;
+        size_t n = !t.size       ? 0
+                   : c[0] < 0x80 ? 1
+                   : c[0] < 0xc2 ? 0
+                   : c[0] < 0xe0 ? 2
+                   : c[0] < 0xf0 ? 3
+                                 : 4;
+
+        if (n == 0 || c[0] > 0xf4 || t.size < n)
+                return 0;
+        for (size_t i = 1; i < n; i++)
+                if ((c[i] & 0xc0) != 0x80)
+                        return 0;
+        if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+            (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+                return 0;
+        return n;
+}
+
 char *text_dup(struct text t) {
         char *copy = malloc(t.size + 1);
 

@@ -56,6 +56,9 @@ bool text_next_word(struct text *rest, const char *separators, struct text *ret_
 /* A whole decimal number without sign. Errors: -EINVAL (not one), -ERANGE (past 2^64-1). */
 int text_to_u64(struct text t, uint64_t *ret);
 
+/* How many bytes the character at the start of `t` takes, or 0 where it is none (RFC 3629, 4). */
+size_t text_utf8_bytes(struct text t);
+
 /* A NUL-ended copy on the heap, owned by the caller; NULL without memory. */
 char *text_dup(struct text t);
 

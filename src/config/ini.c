@@ -19,26 +19,10 @@ void ini_finish(struct ini *ini) {
         buffer_finish(&ini->joined);
 }
 
-/* How many bytes the character at the start of `t` takes, or 0 where it is none (RFC 3629, 4). */
-static size_t utf8_bytes(struct text t) {
-        const unsigned char *c = (const unsigned char *)t.data;
-        size_t n = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
-
-        if (n == 0 || c[0] > 0xf4 || t.size < n)
-                return 0;
-        for (size_t i = 1; i < n; i++)
-                if ((c[i] & 0xc0) != 0x80)
-                        return 0;
-        if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
-            (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
-                return 0;
-        return n;
-}
-
 const char *ini_fault_of_text(struct text t) {
         while (t.size) {
                 unsigned char c = t.data[0];
-                size_t n = utf8_bytes(t);
+                size_t n = text_utf8_bytes(t);
 
                 if (c == '\0')
                         return "a NUL byte; this is not a text file, or a damaged one";

@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ctl/ctl-ask.h"
+#include "ctl/ctl-lines.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,26 +36,12 @@ static int print(int fd, struct text text) {
         return r < 0 ? EXIT_SYSTEM : 0;
 }
 
-/* A line each, with their priority for the journal; no byte of them steers a terminal. */
+/* With their priority for the journal. */
 static int print_lines(int fd, struct text text, const char *prefix) {
         _cleanup_(buffer_finish)
         struct buffer out = {};
-        struct text line;
 
-        while (text_next_word(&text, "\n", &line)) {
-                buffer_printf(&out, "%s", prefix);
-                for (size_t i = 0; i < line.size; i++) {
-                        unsigned char c = (unsigned char)line.data[i];
-                        bool steers = (c < 0x20 && c != '\t') || c == 0x7f;
-
-                        if (steers)
-                                buffer_printf(&out, "\\x%02x", c);
-                        else
-                                buffer_append(&out, &line.data[i], 1);
-                }
-                buffer_append(&out, "\n", 1);
-        }
-        if (out.failed) {
+        if (ctl_lines(text, prefix, &out) < 0) {
                 say("out of memory", NULL);
                 return EXIT_SYSTEM;
         }
@@ -63,10 +50,15 @@ static int print_lines(int fd, struct text text, const char *prefix) {
 
 static int say_why_not(int error, const char *path) {
         switch (error) {
-        case -ENOENT:
+        case -ENOENT: /* removed, the service may well run without */
+                say("emberd does not answer: it is not running (it starts with the next visitor, "
+                    "and reads its settings then), or its control socket was removed (then "
+                    "restart it); there is no",
+                    path);
+                return EXIT_UNAVAILABLE;
         case -ECONNREFUSED:
-                say("emberd is not running (it starts with the next visitor, and reads its "
-                    "settings then); nobody listens at",
+                say("emberd does not answer: it is not running (it starts with the next visitor, "
+                    "and reads its settings then); nobody listens at",
                     path);
                 return EXIT_UNAVAILABLE;
         case -ECONNRESET: say("emberd went away without an answer", path); return EXIT_UNAVAILABLE;

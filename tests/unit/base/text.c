@@ -42,11 +42,25 @@ static void words_come_without_their_separators(void **state) {
         assert_false(text_next_word(&rest, " \t", &word));
 }
 
+/* What is printed or quoted must be characters, and not what some decoder makes of broken ones. */
+static void characters_have_their_bytes(void **state) {
+        assert_int_equal(text_utf8_bytes(TEXT("")), 0);
+        assert_int_equal(text_utf8_bytes(TEXT("ab")), 1);
+        assert_int_equal(text_utf8_bytes(TEXT("\xc3\xa4x")), 2);
+        assert_int_equal(text_utf8_bytes(TEXT("\xe2\x82\xac")), 3);
+        assert_int_equal(text_utf8_bytes(TEXT("\xf0\x9f\x98\x80")), 4);
+        assert_int_equal(text_utf8_bytes(TEXT("\x9b")), 0);
+        assert_int_equal(text_utf8_bytes(TEXT("\xc0\x9b")), 0);     /* longer than it need be */
+        assert_int_equal(text_utf8_bytes(TEXT("\xed\xa0\x80")), 0); /* half of a pair */
+        assert_int_equal(text_utf8_bytes(TEXT("\xe2\x82")), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(numbers_are_whole_and_bounded),
                 cmocka_unit_test(distance_counts_single_edits),
                 cmocka_unit_test(words_come_without_their_separators),
+                cmocka_unit_test(characters_have_their_bytes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
