@@ -18,13 +18,15 @@
  * time, since the wait is the server's.
  *
  * There are eight places. Who comes when all are taken gets that of the one who has taken longest
- * to send a line: an honest client sends it at once, so that those who only hold a place keep
- * nobody out. Where all have sent theirs, new ones stay in the kernel's queue until a place is
- * free.
+ * to send a line, if that is longer than an honest client ever takes; until then, and where all
+ * have sent theirs, new ones stay in the kernel's queue. So those who only hold places delay the
+ * others, by a fifth of a second for eight of them who are before in the queue, and who comes back
+ * again and again with many connections can fill it. But they are in the group of emberd.
  */
 enum {
-        BACKLOG = 32,             /* a guess: commands, and a monitor or two */
+        BACKLOG = 128,            /* who finds it full waits in connect(2) */
         LINE_MSEC = 10000,        /* to send a request */
+        HONEST_MSEC = 200,        /* who took longer gives way: a guess, on a busy machine */
         ANSWER_MSEC = 10000,      /* to take the answer */
         ACCEPT_PAUSE_MSEC = 1000, /* when there is no descriptor for another connection */
         DRAIN_ROUNDS = 64,        /* of a line's bytes: more than a socket holds by default */
@@ -215,8 +217,18 @@ static struct client **free_place(struct control *c) {
         return NULL;
 }
 
+/* When a newcomer can be let in: 0 at once, USEC_INFINITY when somebody was answered. */
+static uint64_t room_usec(const struct control *c) {
+        const struct client *slowest = slowest_sender(c);
+
+        if (free_place((struct control *)c))
+                return 0;
+        return slowest ? slowest->deadline_usec - (LINE_MSEC - HONEST_MSEC) * USEC_PER_MSEC
+                       : USEC_INFINITY;
+}
+
 static bool has_room(const struct control *c) {
-        return free_place((struct control *)c) || slowest_sender(c);
+        return room_usec(c) <= clock_monotonic_usec();
 }
 
 static int client_new(struct control *c, int fd, struct client **ret) {
@@ -323,6 +335,9 @@ uint64_t control_step(struct control *c, uint64_t now_usec) {
                 else
                         next = MIN(next, client->deadline_usec);
         }
+        /* where there is room the listening socket is polled */
+        if (room_usec(c) > now_usec)
+                next = MIN(next, room_usec(c));
         if (now_usec >= c->accept_after_usec)
                 c->accept_after_usec = 0;
         return c->accept_after_usec ? MIN(next, c->accept_after_usec) : next;

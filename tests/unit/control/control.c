@@ -216,18 +216,32 @@ static void huge_line(void **state) {
         close(fd);
 }
 
-/* Connections that say nothing, however many, keep nobody out. */
+/* As turn(), over the time that those who say nothing have. */
+static void turn_until_room(void) {
+        uint64_t now = clock_monotonic_usec(), next = control_step(control, now);
+
+        turn();
+        if (next < now + USEC_PER_SEC) /* when the first of them has to give way */
+                usleep((useconds_t)(next - now) + 1000);
+        turn();
+}
+
+/* Connections that say nothing keep nobody out, but for the time that an honest one may need. */
 static void crowd(void **state) {
-        int fds[100], last;
+        int fds[3 * CONTROL_CLIENTS_MAX], last;
         unsigned open = 0;
         char got[16];
 
-        for (size_t i = 0; i < ELEMENTS(fds); i++) {
+        for (size_t i = 0; i < ELEMENTS(fds); i++)
                 fds[i] = client();
-                turn();
-        }
         last = client_saying("echo in\n");
-        turn();
+        for (unsigned i = 0; i < 4; i++) {
+                uint64_t now = clock_monotonic_usec();
+
+                turn();
+                assert_true(control_step(control, now) > now); /* it sleeps meanwhile */
+                turn_until_room();
+        }
         expect(last, "0\nin\n");
         for (size_t i = 0; i < ELEMENTS(fds); i++) {
                 open += receive(fds[i], got, sizeof(got)) == -1;
@@ -235,6 +249,21 @@ static void crowd(void **state) {
         }
         assert_int_equal(open, CONTROL_CLIENTS_MAX - 1); /* those who came last, but one */
         turn();
+}
+
+/* Who has just come and not yet sent its line is not thrown out by the next one. */
+static void honest_crowd(void **state) {
+        int fds[5 * CONTROL_CLIENTS_MAX];
+
+        for (size_t i = 0; i < ELEMENTS(fds); i++) {
+                fds[i] = client();
+                turn();
+        }
+        for (size_t i = 0; i < ELEMENTS(fds); i++)
+                assert_int_equal(send(fds[i], "echo me\n", 8, MSG_NOSIGNAL), 8);
+        turn();
+        for (size_t i = 0; i < ELEMENTS(fds); i++)
+                expect(fds[i], "0\nme\n");
 }
 
 /* Where all places are taken by requests, the next one waits in the queue, and does not spin. */
@@ -412,11 +441,22 @@ static void without_one(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(answers),     TEST(wrong_requests), TEST(slow_request),
-                TEST(half_a_line), TEST(huge_line),      TEST(crowd),
-                TEST(all_wait),    TEST(waiting),        TEST(gone_while_waiting),
-                TEST(slow_reader), TEST(patient_reader), TEST(gone_while_answered),
-                TEST(mode),        TEST(what_is_there),  TEST(not_ours_any_more),
+                TEST(answers),
+                TEST(wrong_requests),
+                TEST(slow_request),
+                TEST(half_a_line),
+                TEST(huge_line),
+                TEST(crowd),
+                TEST(honest_crowd),
+                TEST(all_wait),
+                TEST(waiting),
+                TEST(gone_while_waiting),
+                TEST(slow_reader),
+                TEST(patient_reader),
+                TEST(gone_while_answered),
+                TEST(mode),
+                TEST(what_is_there),
+                TEST(not_ours_any_more),
                 TEST(without_one),
         };
 
