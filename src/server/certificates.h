@@ -22,7 +22,8 @@ struct certificates {
 bool certificates_are_wanted(const struct settings *settings);
 
 /*
- * Where they are `only_checked`, those that systemd would hand over are left out with a warning.
+ * They point into `settings`, which must live as long. Where they are `only_checked`, those that
+ * systemd would hand over are left out with a warning.
  * Errors: -EBADMSG: a line "FILE:LINE: what" for each fault stands in `faults`; warnings too, with
  * 0 as well; -ENOMEM.
  */

@@ -14,8 +14,8 @@
  * to send at any time: a handshake, an alert.
  *
  * The stream is made when the first bytes have come: who connects and says nothing costs no more
- * than in clear. A handshake has its time from when the connection was accepted, whatever is sent in
- * it.
+ * than in clear. A handshake has its time from when the connection was accepted, whatever is sent
+ * in it.
  *
  * A file's bytes are read into the set's room, as much as goes into one send. What is not in the
  * page cache is read by the pool, into memory of the output's own; the connection waits for it as
