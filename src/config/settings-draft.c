@@ -305,6 +305,16 @@ struct settings_origin section_assigned(const struct section *s, const char *key
         return s->assigned[i];
 }
 
+bool section_has_assigned(const struct section *s, struct text key) {
+        size_t count;
+        const struct setting *rows = setting_section_rows(s->kind, &count);
+
+        for (size_t i = 0; i < count; i++)
+                if (text_equal(key, text_of(rows[i].key)))
+                        return s->assigned[i].file;
+        return false;
+}
+
 int draft_init(struct draft *d, struct arena *keep, struct settings *settings,
                struct buffer *faults) {
         static const struct title title = { .kind = SECTION_SERVER };

@@ -77,5 +77,8 @@ int setting_assign(struct draft *d, struct section *s, const struct setting *set
 /* Where the row was assigned last; file NULL if nowhere. `key` must be one of the section. */
 struct settings_origin section_assigned(const struct section *s, const char *key);
 
+/* Was `key` assigned, by a file or otherwise, and not taken back? Any text may be asked for. */
+bool section_has_assigned(const struct section *s, struct text key);
+
 /* settings-build.c: check what sections say of each other, and make the snapshot's arrays. */
 int draft_build(struct draft *d, struct settings *settings);

@@ -195,12 +195,17 @@ static int read_directory(struct draft *d, const char *directory) {
         return r < 0 ? r : draft_assign(d, site, TEXT("Default"), TEXT("yes"), at);
 }
 
-/* "Site example.org.Root=/srv": the key stands behind the last dot before the first "=". */
+/*
+ * "Site example.org.Root=/srv": the key stands behind the last dot before the first "=". With a "?"
+ * behind it the option is a default of whoever wrote the command line, as in a unit: it counts only
+ * where nothing before it has assigned the key.
+ */
 static int read_option(struct draft *d, const char *option) {
         struct settings_origin at = { "command line", 0 };
         struct text all = text_of(option), value, title, key;
         size_t equals = text_find(all, '='), dot = equals;
         struct section *section;
+        bool is_default;
         int r;
 
         if (!check_argument(d, at, "-o", all))
@@ -217,8 +222,11 @@ static int read_option(struct draft *d, const char *option) {
         value = text_trim((struct text){ all.data + equals + 1, all.size - equals - 1 });
         title = text_trim((struct text){ all.data, dot - 1 });
         key = text_trim((struct text){ all.data + dot, equals - dot });
+        is_default = text_ends_with(key, TEXT("?"));
+        if (is_default)
+                key = text_trim((struct text){ key.data, key.size - 1 });
         r = draft_section(d, title, at, &section);
-        if (r < 0 || !section)
+        if (r < 0 || !section || (is_default && section_has_assigned(section, key)))
                 return r;
         return draft_assign(d, section, key, value, at);
 }

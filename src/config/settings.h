@@ -128,7 +128,7 @@ struct settings_sources {
         const char *file;      /* NULL: none is read */
         bool file_is_optional; /* the default file need not exist */
         const char *directory; /* makes Site localhost, the default one, with this root; or NULL */
-        char **options;        /* "Section.Key=Value", in order; NULL-ended, or NULL */
+        char **options;        /* "Section.Key=Value", or "Key?="; in order; NULL-ended, or NULL */
 };
 
 /*

@@ -327,6 +327,35 @@ static void options_come_last(void **state) {
         buffer_finish(&faults);
 }
 
+/* "?" is for what a unit sets for files that do not say it: everything else goes before it. */
+static void defaults_of_the_command_line(void **state) {
+        char *options[] = { "Server.DrainSec=9", "Server.IdleExitSec?=300", "Server.DrainSec?=8",
+                            NULL };
+        char *bad[] = { "Server.Idle?=3", "Server.Workers?=x", NULL };
+        struct buffer faults;
+        struct settings *s;
+
+        assert_int_equal(load(TEXT(""), options, &faults, &s), 0);
+        assert_true(s->idle_exit_usec == 300 * USEC_PER_SEC);
+        assert_true(s->drain_usec == 9 * USEC_PER_SEC);
+        buffer_finish(&faults);
+        settings_unref(s);
+        assert_int_equal(load(TEXT("[Server]\nIdleExitSec=7\n"), options, &faults, &s), 0);
+        assert_true(s->idle_exit_usec == 7 * USEC_PER_SEC);
+        buffer_finish(&faults);
+        settings_unref(s);
+        assert_int_equal(load(TEXT("[Server]\nIdleExitSec=7\nIdleExitSec=\n"), options, &faults,
+                              &s),
+                         0);
+        assert_true(s->idle_exit_usec == 300 * USEC_PER_SEC);
+        buffer_finish(&faults);
+        settings_unref(s);
+        assert_int_equal(load(TEXT(""), bad, &faults, &s), -EBADMSG);
+        assert_non_null(strstr(faults.data, "command line: unknown"));
+        assert_non_null(strstr(faults.data, "command line: Workers=x is no number"));
+        buffer_finish(&faults);
+}
+
 /* `emberd .` is a Site of its own, the default one whatever else a file says. */
 static void a_directory_is_the_default_site(void **state) {
         struct settings_sources sources = { .file = "f", .directory = "./www/" };
@@ -485,6 +514,7 @@ int main(void) {
                 cmocka_unit_test(warnings_do_not_fail),
                 cmocka_unit_test(drop_ins_in_order_of_name),
                 cmocka_unit_test(options_come_last),
+                cmocka_unit_test(defaults_of_the_command_line),
                 cmocka_unit_test(a_directory_is_the_default_site),
                 cmocka_unit_test(files_that_cannot_be_read),
                 cmocka_unit_test(faults_are_bounded),
