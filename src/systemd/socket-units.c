@@ -82,23 +82,59 @@ static bool is_emberd(const char *word) {
         return strcmp(base ? base + 1 : word, "emberd") == 0;
 }
 
-/* Does this command line run emberd, and with which settings? An empty `file`: the default. */
-static bool parse_command(struct text rest, char file[static PATH_MAX]) {
+/*
+ * As systemd does it: what a specifier stands for is no longer looked at, so the backslashes of an
+ * escaped instance stay. Errors: -EINVAL: not to be expanded; -ENOMEM.
+ */
+static int next_expanded(const struct unit *service, struct text *rest, char out[static PATH_MAX],
+                         bool *ret_found) {
+        _cleanup_(buffer_finish)
+        struct buffer word = {};
+        int r;
+
+        *ret_found = false;
+        if (!next_word(rest, out))
+                return 0;
+        r = unit_expand(service, text_of(out), &word);
+        if (r == 0 && word.used >= PATH_MAX)
+                r = -EINVAL;
+        if (r < 0)
+                return r;
+        snprintf(out, PATH_MAX, "%.*s", TEXT_ARGS(buffer_text(&word)));
+        *ret_found = true;
+        return 0;
+}
+
+/*
+ * Does this command line run emberd, and with which settings? An empty `file`: the default.
+ * Errors: as of next_expanded().
+ */
+static int parse_command(const struct unit *service, struct text rest, char file[static PATH_MAX],
+                         bool *ret_runs) {
         char word[PATH_MAX];
-        bool found = false;
+        bool found = false, more = true;
 
         file[0] = '\0';
-        for (int i = 0; i < WORDS_MAX && next_word(&rest, word); i++) {
+        for (int i = 0; i < WORDS_MAX; i++) {
+                int r = next_expanded(service, &rest, word, &more);
+
+                if (r < 0)
+                        return r;
+                if (!more)
+                        break;
                 if (!found)
                         found = is_emberd(word);
                 else if (strcmp(word, "-c") == 0 || strcmp(word, "--config") == 0)
-                        (void)next_word(&rest, file);
+                        r = next_expanded(service, &rest, file, &more);
                 else if (strncmp(word, "--config=", 9) == 0)
                         memmove(file, word + 9, strlen(word + 9) + 1);
                 else if (strncmp(word, "-c", 2) == 0)
                         memmove(file, word + 2, strlen(word + 2) + 1);
+                if (r < 0)
+                        return r;
         }
-        return found;
+        *ret_runs = found;
+        return 0;
 }
 
 /* The same file, be it by another path. */
@@ -122,19 +158,18 @@ static int service_reads(const struct unit *service, const struct socket_query *
 
         for (size_t i = 0; i < service->count; i++) {
                 const struct unit_line *line = &service->lines[i];
-                _cleanup_(buffer_finish)
-                struct buffer command = {};
                 char file[PATH_MAX];
+                bool runs_emberd;
                 int r;
 
                 if (strcmp(line->section, "Service") != 0 || strcmp(line->key, "ExecStart") != 0)
                         continue;
                 if (!line->value[0])
                         reads = false; /* takes back those before it */
-                r = unit_expand(service, text_of(line->value), &command);
+                r = parse_command(service, text_of(line->value), file, &runs_emberd);
                 if (r == -ENOMEM)
                         return r;
-                if (r == 0 && parse_command(buffer_text(&command), file))
+                if (r == 0 && runs_emberd)
                         reads = is_same_file(file[0] ? file : query->default_file,
                                              query->settings_file);
         }

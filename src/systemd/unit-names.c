@@ -88,8 +88,7 @@ static int hex_digit(char c) {
         return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* systemd-escape(1) backwards: "-" is "/", "\x2d" is "-". */
-static int append_unescaped(struct text t, struct buffer *to) {
+int unit_name_unescape(struct text t, struct buffer *to) {
         for (size_t i = 0; i < t.size; i++) {
                 char c = t.data[i] == '-' ? '/' : t.data[i];
 
@@ -125,15 +124,15 @@ int unit_name_specifier(const char *name, char specifier, struct buffer *to) {
         case 'n': return buffer_append_text(to, text_of(name));
         case 'N': return buffer_append(to, name, strlen(name) - parts.type.size - 1);
         case 'p': return buffer_append_text(to, parts.prefix);
-        case 'P': return append_unescaped(parts.prefix, to);
+        case 'P': return unit_name_unescape(parts.prefix, to);
         case 'j': return buffer_append_text(to, last_word(parts.prefix));
-        case 'J': return append_unescaped(last_word(parts.prefix), to);
+        case 'J': return unit_name_unescape(last_word(parts.prefix), to);
         case 'i': return buffer_append_text(to, parts.instance);
-        case 'I': return append_unescaped(parts.instance, to);
+        case 'I': return unit_name_unescape(parts.instance, to);
         case 'f':
                 if (buffer_append(to, "/", 1) < 0)
                         return -ENOMEM;
-                return append_unescaped(parts.instance.data ? parts.instance : parts.prefix, to);
+                return unit_name_unescape(parts.instance.data ? parts.instance : parts.prefix, to);
         case 't': return buffer_append_text(to, TEXT("/run"));
         case 'S': return buffer_append_text(to, TEXT("/var/lib"));
         case 'C': return buffer_append_text(to, TEXT("/var/cache"));

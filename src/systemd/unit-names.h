@@ -19,6 +19,12 @@ bool unit_name_template(const char *name, char *out);
 bool unit_name_wider(const char *name, unsigned n, char *out);
 
 /*
+ * systemd-escape(1) backwards, as "%I" is made of "%i": "-" is "/", "\x2d" is "-". Errors: -EINVAL:
+ * not escaped like that; -ENOMEM.
+ */
+int unit_name_unescape(struct text escaped, struct buffer *to);
+
+/*
  * What "%x" stands for in the unit of this name. Errors: -EINVAL: not known here; -ENOMEM. What
  * only a running system can tell (boots, users) is not known.
  */

@@ -110,6 +110,25 @@ static void instances(void **state) {
                        "+emberd@-run-a.socket>emberd@-run-a.service:http(/run/a) ");
 }
 
+/* What a specifier brings into a command line is not unescaped there, nor parted at blanks. */
+static void escaped_instances(void **state) {
+        put(USR "emberd@.service", "[Service]\nExecStart=/usr/sbin/emberd --config /i/%i.conf "
+                                   "--option Server.IdleExitSec?=300\n");
+        put(USR "emberd@.socket", "[Socket]\nListenStream=%I\nFileDescriptorName=http\n");
+        put(USR "own@.service", "[Service]\nExecStart=/usr/sbin/emberd -c %I.conf -w 2\n");
+        put(USR "own@.socket", "[Socket]\nListenStream=1\nFileDescriptorName=http\n");
+        enable("emberd@\\x5b::1\\x5d:8090.socket");
+        enable("emberd@-run-my\\x2dsite.sock.socket");
+        enable("own@-a\\x20b.socket");
+        assert_sockets("/i/\\x5b::1\\x5d:8090.conf",
+                       "+emberd@\\x5b::1\\x5d:8090.socket>emberd@\\x5b::1\\x5d:8090.service:"
+                       "http([::1]:8090) ");
+        assert_sockets("/i/-run-my\\x2dsite.sock.conf",
+                       "+emberd@-run-my\\x2dsite.sock.socket>emberd@-run-my\\x2dsite.sock.service:"
+                       "http(/run/my-site.sock) ");
+        assert_sockets("/a b.conf", "+own@-a\\x20b.socket>own@-a\\x20b.service:http(1) ");
+}
+
 /* Opened with the service is as good as enabled; but only where something starts the service. */
 static void asked_for_by_the_service(void **state) {
         put(USR "emberd.service", "[Unit]\nRequires=a.socket\n[Service]\nSockets=b.socket\n"
@@ -150,10 +169,15 @@ static void masked(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(plain),          TEST(streams),
-                TEST(named_services), TEST(exec_start_of_a_drop_in),
-                TEST(instances),      TEST(asked_for_by_the_service),
-                TEST(two_names),      TEST(masked),
+                TEST(plain),
+                TEST(streams),
+                TEST(named_services),
+                TEST(exec_start_of_a_drop_in),
+                TEST(instances),
+                TEST(asked_for_by_the_service),
+                TEST(two_names),
+                TEST(masked),
+                TEST(escaped_instances),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
