@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "systemd/unit-names.h"
 
 /*
  * One question, one answer (control/control.h), within a time that covers all of it: connecting
@@ -16,6 +17,26 @@
  */
 
 enum { PIECE_BYTES = 4096, STATUS_MAX = 255 };
+
+/* Of bytes that a name of a unit may have: an address that is none of them is no escaped one. */
+static bool is_escaped(const char *name) {
+        return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                 ":_.\\-")] == '\0';
+}
+
+/* The folder is named by the address as it is, units/README.md says why. */
+static int instance_folder(const char *name, struct buffer *to) {
+        size_t begun;
+        int r = buffer_append_text(to, TEXT("/run/emberd@"));
+
+        begun = to->used;
+        if (r == 0 && is_escaped(name))
+                r = unit_name_unescape(text_of(name), to);
+        if (r == 0 && to->used > begun)
+                return 0;
+        to->used = begun;
+        return r == -ENOMEM ? r : buffer_append_text(to, text_of(name));
+}
 
 int ctl_socket_path(const struct ctl_options *o, char ret[static CONTROL_PATH_BYTES]) {
         _cleanup_(buffer_finish)
@@ -29,7 +50,7 @@ int ctl_socket_path(const struct ctl_options *o, char ret[static CONTROL_PATH_BY
                 return 0;
         }
         if (o->instance) {
-                r = buffer_printf(&folder, "/run/emberd@%s", o->instance);
+                r = instance_folder(o->instance, &folder);
                 return r < 0 ? r : control_path_in(buffer_text(&folder), ret);
         }
         r = control_path(getenv("RUNTIME_DIRECTORY"), ret);

@@ -130,9 +130,9 @@ static int parse(int argc, char **argv, char fault[static CTL_FAULT_BYTES], stru
                 snprintf(fault, CTL_FAULT_BYTES, "give --socket or --instance, not both");
                 return -EINVAL;
         }
-        if (o->instance && (!o->instance[0] || strchr(o->instance, '/'))) {
+        if (o->instance && !o->instance[0]) {
                 snprintf(fault, CTL_FAULT_BYTES,
-                         "--instance takes NAME as in emberd@NAME.service, without '/'");
+                         "--instance takes NAME as in emberd@NAME.service, or its address");
                 return -EINVAL;
         }
         return check_words(o, fault);

@@ -187,15 +187,16 @@ static void say_new_unit(struct comparison *c, const struct settings_listener *l
         new_unit_name(service, l->name, unit, sizeof(unit));
         say(c, &l->origin, is_fault,
             "[Listener %s] has no socket: none that is enabled for %s has this "
-            "FileDescriptorName=; write one with 'systemctl edit --force --full %s', and "
-            "'systemctl enable --now %s':",
-            l->name, service, unit, unit);
-        (void)buffer_printf(c->to, "    [Unit]\n    PropagatesStopTo=%s\n    [Socket]\n", service);
+            "FileDescriptorName=; write one with 'systemctl edit --force --full %s', tie the "
+            "service to it with 'systemctl edit %s', and 'systemctl enable --now %s':",
+            l->name, service, unit, service, unit);
+        (void)buffer_printf(c->to, "    # %s\n    [Socket]\n", unit);
         print_stream(c, l->address ? l->address : "ADDRESS");
         (void)buffer_printf(c->to,
                             "    FileDescriptorName=%s\n    Service=%s\n    BindIPv6Only=both\n"
-                            "    [Install]\n    WantedBy=sockets.target\n",
-                            l->name, service);
+                            "    [Install]\n    WantedBy=sockets.target\n"
+                            "    # %s\n    [Unit]\n    PartOf=%s\n",
+                            l->name, service, service, unit);
 }
 
 static void say_missing(struct comparison *c, const struct settings_listener *l) {

@@ -320,6 +320,6 @@ def test_usage(emberctl):
     assert 'Usage: emberctl' in emberctl('--help')[1]
     assert re.match(r'emberctl \d', emberctl('-V')[1])
     status, _, err = emberctl('--instance', 'no-such', 'status')
-    assert status == 69 and '/run/emberd@no-such/control.sock' in err
+    assert status == 69 and '/run/emberd@no/such/control.sock' in err
     status, _, err = emberctl('--socket', '/proc/1/no', 'status')
     assert status in (69, 77)

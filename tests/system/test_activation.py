@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Started by its first visitor, leaving when idle, started again whatever happened to it."""
+import re
 import time
 
 import pytest
@@ -9,6 +10,13 @@ from waiting import wait_until
 NO_RING = """[Service]
 SystemCallFilter=~io_uring_setup io_uring_enter io_uring_register
 """
+HTTPS_IN_CLEAR = '[Listener https]\nTLS=no\n'
+# an address as systemd-escape(1) writes it, and how curl gets there
+ESCAPED = [
+    (r'\x5b::1\x5d:8090', '[::1]:8090', ['-g', 'http://[::1]:8090/']),
+    (r'-run-my\x2dsite.sock', '/run/my-site.sock',
+     ['--unix-socket', '/run/my-site.sock', 'http://x/']),
+]
 
 
 def test_machine_is_whole(machine):
@@ -171,6 +179,137 @@ def test_both_sockets(emberd):
     assert m.show('emberd.service', 'NRestarts') == '0'
     log = emberd.log()
     assert '(http)' in log and '(https)' in log
+
+
+@pytest.fixture
+def tls(emberd):
+    """Port 443 is open, in clear; whatever is done to the sockets, they are as shipped again."""
+    emberd.settings(HTTPS_IN_CLEAR)
+    m = emberd.machine
+    m.run('systemctl', 'start', 'emberd-tls.socket')
+    yield emberd
+    m.shell('systemctl stop other.service 2>/dev/null; systemctl unmask -q emberd.socket; '
+            'systemctl stop emberd.socket emberd-tls.socket emberd.service; '
+            'systemctl enable -q emberd.socket; systemctl reset-failed')
+
+
+def active(m, *units):
+    return [m.show(unit, 'ActiveState') for unit in units or ('emberd.socket', 'emberd-tls.socket')]
+
+
+def test_https_where_port_80_is_taken(tls):
+    """One port that cannot be had does not close the other; and is taken when it is free."""
+    m = tls.machine
+    m.run('systemctl', 'stop', 'emberd.socket')
+    m.run('systemd-run', '-q', '--unit=other', 'systemd-socket-activate', '-l', '80', '/share/bare')
+    assert wait_until(lambda: ':80 ' in m.run('ss', '-Hltn'))
+    assert m.call('systemctl', 'start', 'emberd.socket').returncode != 0
+    assert active(m) == ['failed', 'active']
+    for _ in range(3):
+        assert tls.get(port=443).status == 200
+        m.run('systemctl', 'stop', 'emberd.service')
+    assert tls.get().body == b'ok\n'
+    assert active(m) == ['failed', 'active']
+    assert tls.log().count('Dependency failed') == 0
+    m.run('systemctl', 'stop', 'other.service')
+    assert tls.get(port=443).status == 200
+    assert active(m) == ['active', 'active']
+    assert tls.get().status == 200
+
+
+def test_https_where_http_is_masked(tls):
+    """Who wants no port 80 at all masks its socket."""
+    m = tls.machine
+    m.shell('systemctl stop emberd.socket; systemctl disable -q emberd.socket; '
+            'systemctl mask -q emberd.socket')
+    assert tls.get(port=443).status == 200
+    assert active(m, 'emberd-tls.socket', 'emberd.service') == ['active', 'active']
+    with pytest.raises(ConnectionRefusedError):
+        tls.get()
+
+
+@pytest.mark.parametrize('unit', ['emberd.socket', 'emberd-tls.socket'])
+def test_restart_of_a_socket(tls, unit):
+    """It succeeds while emberd runs and is visited, and both are served after it."""
+    m = tls.machine
+    for _ in range(6):
+        assert tls.get().status == 200 and tls.get(port=443).status == 200
+        pid = tls.pid()
+        m.run('systemctl', 'restart', unit)
+        assert active(m) == ['active', 'active']
+        assert tls.get().status == 200 and tls.get(port=443).status == 200
+        assert tls.pid() not in (0, pid)
+
+
+@pytest.mark.parametrize('unit', ['emberd.socket', 'emberd-tls.socket'])
+def test_stopping_one_socket(tls, unit):
+    """The service stops with either; who comes by the other one starts it."""
+    m = tls.machine
+    assert tls.get().status == 200 and tls.get(port=443).status == 200
+    m.run('systemctl', 'stop', unit)
+    assert tls.pid() == 0
+    assert tls.get(port=443 if unit == 'emberd.socket' else 80).status == 200
+
+
+def test_starting_the_service(emberd):
+    """It opens its socket."""
+    m = emberd.machine
+    m.run('systemctl', 'stop', 'emberd.socket')
+    m.run('systemctl', 'start', 'emberd.service')
+    assert active(m) == ['active', 'inactive']
+    assert emberd.get().status == 200
+
+
+@pytest.mark.parametrize('name, address, curl', ESCAPED)
+def test_escaped_instance(emberd, name, address, curl):
+    """An address that is no name of a unit: served, reloaded, asked, restarted, stopped."""
+    m, unit = emberd.machine, f'emberd@{name}'
+    assert m.run('systemd-escape', address).strip() == name
+    conf = f"'/etc/emberd/instances/{name}.conf'"
+    ask = ['curl', '-sS', '--max-time', '10', *curl]
+    m.write(conf, '[Site x]\n[Route x /]\nReturn=200 one\n')
+    try:
+        m.run('systemctl', 'start', f'{unit}.socket')
+        assert 'one' in m.run(*ask)
+        m.write(conf, '[Site x]\n[Route x /]\nReturn=200 two\n')
+        m.run('systemctl', 'reload', f'{unit}.service')
+        assert 'two' in m.run(*ask)
+        for instance in (name, address):
+            assert 'state: serving' in m.run('emberctl', '--instance', instance, 'status')
+        m.run('systemctl', 'restart', f'{unit}.socket')
+        assert 'two' in m.run(*ask)
+        m.run('systemctl', 'stop', f'{unit}.socket')
+        assert m.main_pid(f'{unit}.service') == 0
+        m.run('systemctl', 'start', f'{unit}.service')
+        assert 'two' in m.run(*ask)
+    finally:
+        print(m.journal(f'{unit}.service'))
+        m.run('systemctl', 'stop', f'{unit}.socket', f'{unit}.service')
+
+
+def command_of(m, unit):
+    """What ExecStart= is, as systemd has taken it."""
+    return re.search(r'argv\[\]=(.*?) ;', m.show(unit, 'ExecStart')).group(1).split()
+
+
+def test_instances_leave(emberd):
+    """They do not read emberd.conf: the unit has what it says, and their own settings go before."""
+    m, path = emberd.machine, '/etc/emberd/instances/8080.conf'
+
+    def idle_exit(unit):
+        printed = m.run(*command_of(m, unit), '--print-config')
+        return re.search(r'(?m)^IdleExitSec=(.*)$', printed).group(1)
+
+    m.write(path, '[Site x]\n[Route x /]\nReturn=200 eight\n')
+    assert idle_exit('emberd@8080.service') == idle_exit('emberd.service')
+    assert idle_exit('emberd.service') in ('300', '5min')
+    m.write(path, '[Server]\nIdleExitSec=1\n[Site x]\n[Route x /]\nReturn=200 eight\n')
+    try:
+        m.run('systemctl', 'start', 'emberd@8080.socket')
+        assert b'eight' in emberd.get(port=8080).body
+        assert wait_until(lambda: m.main_pid('emberd@8080.service') == 0, 5)
+    finally:
+        m.run('systemctl', 'stop', 'emberd@8080.socket', 'emberd@8080.service')
 
 
 def test_instance(emberd):

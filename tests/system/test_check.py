@@ -66,7 +66,9 @@ def test_new_unit_works(emberd, units):
     code, said = check(units)
     assert code == 78 and 'emberd-api.socket' in said
     text = ''.join(line[4:] for line in said.splitlines(True) if line.startswith('    '))
-    units.write('/etc/systemd/system/emberd-api.socket', text)
+    socket, service = text.split('# emberd.service\n')
+    units.write('/etc/systemd/system/emberd-api.socket', socket)
+    units.write('/run/systemd/system/emberd.service.d/override.conf', service)
     units.run('systemctl', 'daemon-reload')
     units.run('systemctl', 'enable', '--now', 'emberd-api.socket')
     try:
@@ -74,6 +76,12 @@ def test_new_unit_works(emberd, units):
         assert emberd.get(port=8090).status == 200
         assert emberd.get().status == 200
         assert '(api)' in emberd.log()
+        pid = emberd.pid()
+        units.run('systemctl', 'restart', 'emberd-api.socket')
+        assert emberd.get(port=8090).status == 200
+        assert emberd.pid() not in (0, pid)
+        units.run('systemctl', 'stop', 'emberd-api.socket')
+        assert emberd.pid() == 0
     finally:
         units.run('systemctl', 'disable', '--now', 'emberd-api.socket')
 
@@ -127,6 +135,21 @@ def test_instance(emberd, units):
     units.write(path, '[Listener web]\nAddress=8080\n')
     code, said = check(units, '-c', path)
     assert code == 78 and 'emberd@8080.socket listens on 8080' in said
+
+
+def test_escaped_instance(emberd, units):
+    """One whose name is an address that had to be escaped."""
+    name = r'\x5b::1\x5d:8090'
+    path = f'/etc/emberd/instances/{name}.conf'
+    units.run('systemctl', 'enable', f'emberd@{name}.socket')
+    try:
+        units.write(f"'{path}'", '[Listener http]\nAddress=[::1]:8090\n')
+        assert check(units, '-c', path) == (0, '')
+        units.write(f"'{path}'", '[Server]\nListen=8099\n')
+        code, said = check(units, '-c', path)
+        assert code == 0 and f"put in by 'systemctl edit emberd@{name}.socket'" in said
+    finally:
+        units.run('systemctl', 'disable', '-q', f'emberd@{name}.socket')
 
 
 def test_nothing_enabled(emberd, units):

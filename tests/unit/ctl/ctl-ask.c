@@ -144,6 +144,22 @@ static void where(void **state) {
         o.instance = "8080";
         assert_int_equal(ctl_socket_path(&o, to), 0);
         assert_string_equal(to, "/run/emberd@8080/control.sock");
+        /* as an address, and as in the name of the unit */
+        o.instance = "[::1]:8090";
+        assert_int_equal(ctl_socket_path(&o, to), 0);
+        assert_string_equal(to, "/run/emberd@[::1]:8090/control.sock");
+        o.instance = "\\x5b::1\\x5d:8090";
+        assert_int_equal(ctl_socket_path(&o, to), 0);
+        assert_string_equal(to, "/run/emberd@[::1]:8090/control.sock");
+        o.instance = "/run/my-site.sock";
+        assert_int_equal(ctl_socket_path(&o, to), 0);
+        assert_string_equal(to, "/run/emberd@/run/my-site.sock/control.sock");
+        o.instance = "-run-my\\x2dsite.sock";
+        assert_int_equal(ctl_socket_path(&o, to), 0);
+        assert_string_equal(to, "/run/emberd@/run/my-site.sock/control.sock");
+        o.instance = "a\\xzz";
+        assert_int_equal(ctl_socket_path(&o, to), 0);
+        assert_string_equal(to, "/run/emberd@a\\xzz/control.sock");
         o = (struct ctl_options){ .socket = "s" };
         assert_int_equal(ctl_socket_path(&o, to), 0);
         assert_string_equal(to, "s");

@@ -55,7 +55,6 @@ static void faults(void **state) {
         assert_fault(PARSE("--socket"), "needs an argument");
         assert_fault(PARSE("--help=x"), "takes no argument");
         assert_fault(PARSE("--socket=/a", "--instance=b", "reload"), "not both");
-        assert_fault(PARSE("--instance=../x", "reload"), "--instance takes");
         assert_fault(PARSE("--instance=", "reload"), "--instance takes");
 }
 

@@ -129,11 +129,13 @@ static void no_socket_at_all(void **state) {
                 snprintf(expected, sizeof(expected),
                          "/emberd.conf:1: [Listener a+b] has no socket: none that is enabled for "
                          "emberd.service has this FileDescriptorName=; write one with 'systemctl "
-                         "edit --force --full emberd-a-b.socket', and 'systemctl enable --now "
-                         "emberd-a-b.socket':\n    [Unit]\n    PropagatesStopTo=emberd.service\n"
-                         "    [Socket]\n    ListenStream=%s\n    FileDescriptorName=a+b\n"
+                         "edit --force --full emberd-a-b.socket', tie the service to it with "
+                         "'systemctl edit emberd.service', and 'systemctl enable --now "
+                         "emberd-a-b.socket':\n    # emberd-a-b.socket\n    [Socket]\n"
+                         "    ListenStream=%s\n    FileDescriptorName=a+b\n"
                          "    Service=emberd.service\n    BindIPv6Only=both\n    [Install]\n"
-                         "    WantedBy=sockets.target\n",
+                         "    WantedBy=sockets.target\n    # emberd.service\n    [Unit]\n"
+                         "    PartOf=emberd-a-b.socket\n",
                          forms[i][1]);
                 assert_said(settings, 1, expected);
         }
