@@ -53,6 +53,28 @@ static void add_constant(struct lines *l, struct text name, struct text value) {
         add(l, name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
 }
 
+/* The names that nearly all answers have, ready-made; others are made small by nghttp2. */
+static void add_named(struct lines *l, struct text name, struct text value) {
+        static const struct {
+                char name[20];
+                uint8_t size;
+                struct text small;
+        } known[] = {
+                { "Content-Type", 12, TEXT("content-type") },
+                { "Last-Modified", 13, TEXT("last-modified") },
+                { "ETag", 4, TEXT("etag") },
+                { "Accept-Ranges", 13, TEXT("accept-ranges") },
+        };
+
+        for (unsigned i = 0; i < ELEMENTS(known); i++)
+                if (name.size == known[i].size &&
+                    memcmp(name.data, known[i].name, name.size) == 0) {
+                        add_constant(l, known[i].small, value);
+                        return;
+                }
+        add(l, name, value, 0);
+}
+
 /* "Name: value\r\n" lines. */
 static void add_lines(struct lines *l, struct text text) {
         const char *at = text.data, *end = at + text.size;
@@ -68,8 +90,8 @@ static void add_lines(struct lines *l, struct text text) {
                         while (value < stop && *value == ' ');
                         while (stop > value && (stop[-1] == '\r' || stop[-1] == ' '))
                                 stop--;
-                        add(l, (struct text){ at, (size_t)(colon - at) },
-                            (struct text){ value, (size_t)(stop - value) }, 0);
+                        add_named(l, (struct text){ at, (size_t)(colon - at) },
+                                  (struct text){ value, (size_t)(stop - value) });
                 }
                 at = next ? next + 1 : end;
         }

@@ -81,12 +81,12 @@ static uint32_t cost_of(uint8_t type, uint8_t flags, uint32_t bytes) {
 }
 
 /* The head of a frame is whole. False: it is one too many. */
-static bool frame_begins(struct http2_session *h) {
+static bool frame_begins(struct http2_session *h, const uint8_t *head) {
         struct http2_guard *g = &h->guard;
-        uint8_t type = g->head[3], flags = g->head[4];
+        uint8_t type = head[3], flags = head[4];
 
         g->head_bytes = 0;
-        g->payload_left = (uint32_t)g->head[0] << 16 | (uint32_t)g->head[1] << 8 | g->head[2];
+        g->payload_left = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
         if (type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION)
                 g->in_block = !(flags & NGHTTP2_FLAG_END_HEADERS);
         if (type == NGHTTP2_RST_STREAM && !spend_reset(h))
@@ -98,6 +98,23 @@ bool http2_guard_is_between(const struct http2_guard *g) {
         return !g->in_block && !g->head_bytes && !g->payload_left;
 }
 
+/* What there is of a frame's head, from `*n` on. False: the frame is one too many. */
+static bool head_take(struct http2_session *h, struct text data, size_t *n) {
+        const uint8_t *at = (const uint8_t *)data.data + *n;
+        struct http2_guard *g = &h->guard;
+        size_t more;
+
+        if (likely(!g->head_bytes && data.size - *n >= HTTP2_FRAME_HEAD_BYTES)) {
+                *n += HTTP2_FRAME_HEAD_BYTES;
+                return frame_begins(h, at);
+        }
+        more = MIN(data.size - *n, (size_t)HTTP2_FRAME_HEAD_BYTES - g->head_bytes);
+        memcpy(g->head + g->head_bytes, at, more);
+        g->head_bytes += (uint8_t)more;
+        *n += more;
+        return g->head_bytes < HTTP2_FRAME_HEAD_BYTES || frame_begins(h, g->head);
+}
+
 int http2_guard_next(struct http2_session *h, struct text *data, struct text *ret) {
         struct http2_guard *g = &h->guard;
         size_t n = 0;
@@ -106,14 +123,8 @@ int http2_guard_next(struct http2_session *h, struct text *data, struct text *re
                 n = MIN(data->size, (size_t)g->preface_left);
                 g->preface_left -= (uint8_t)n;
         }
-        while (!g->preface_left && !g->payload_left && n < data->size) {
-                g->head[g->head_bytes++] = (uint8_t)data->data[n++];
-                if (g->head_bytes < HTTP2_FRAME_HEAD_BYTES)
-                        continue;
-                if (!frame_begins(h))
-                        return HTTP2_GUARD_FLOOD;
-                break;
-        }
+        if (likely(!g->preface_left && !g->payload_left) && !head_take(h, *data, &n))
+                return HTTP2_GUARD_FLOOD;
         if (g->payload_left && !g->head_bytes) {
                 size_t payload = MIN(data->size - n, (size_t)g->payload_left);
 
