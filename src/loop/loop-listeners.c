@@ -12,8 +12,7 @@
  * batch is what lets connections go round the loops that share a listener.
  *
  * A loop that was woken for a connection must take it even if its listener has been paused or
- * stopped
- * since: a shared listener wakes one loop a connection, so that one left in the queue would lie
+ * stopped since: a shared listener wakes one loop a connection, so that one left in the queue would lie
  * there until the next one comes.
  *
  * When descriptors or memory run out the connection stays in the queue, and the listener would be
@@ -160,6 +159,9 @@ void loop_listener_stop(struct loop_listener *listener,
         listener->stopping = true;
         listener->stopped = stopped;
         loop_timer_clear(&listener->retry);
+        /* at once: the same descriptor may be listened on anew, before `stopped` */
+        if (listener->op.state == LOOP_OP_IDLE || listener->op.state == LOOP_OP_READY)
+                listener->loop->backend->unlisten(listener->loop, listener);
         if (listener->op.state == LOOP_OP_IDLE)
                 loop_defer(listener->loop, &listener->op, listener_ready);
         else

@@ -319,7 +319,7 @@ void loop_listener_resume(struct loop_listener *listener);
 
 /*
  * Stop for good; `stopped` runs later, when the loop has let go of it and its memory may be freed.
- * Callable once.
+ * Another one may listen on the same descriptor from now on. Callable once.
  */
 void loop_listener_stop(struct loop_listener *listener,
                         void (*stopped)(struct loop_listener *listener));

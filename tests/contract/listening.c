@@ -16,6 +16,7 @@ struct tracked_listener {
         int fds[FDS_MAX];
         unsigned count, troubles, stopped;
         unsigned pause_after, stop_after; /* from within `accepted` */
+        struct tracked_listener *next;    /* to listen on the same descriptor, when it stops so */
         int error;
 };
 
@@ -26,6 +27,8 @@ static void on_stopped(struct loop_listener *listener) {
         assert_true(loop_op_is_idle(&listener->op));
         t->stopped++;
 }
+
+static void on_trouble(struct loop_listener *listener, int error);
 
 static void on_accepted(struct loop_listener *listener, int fd, const struct sockaddr *address,
                         socklen_t size) {
@@ -39,8 +42,14 @@ static void on_accepted(struct loop_listener *listener, int fd, const struct soc
         t->fds[t->count++] = fd;
         if (t->count == t->pause_after)
                 loop_listener_pause(listener);
-        if (t->count == t->stop_after)
-                loop_listener_stop(listener, on_stopped);
+        if (t->count != t->stop_after)
+                return;
+        loop_listener_stop(listener, on_stopped);
+        if (t->next) {
+                *t->next = (struct tracked_listener){ .f = t->f };
+                loop_listen(t->f->loop, &t->next->listener, listener->fd, listener->shared,
+                            on_accepted, on_trouble);
+        }
 }
 
 static void on_trouble(struct loop_listener *listener, int error) {
@@ -228,6 +237,33 @@ static void stop_in_every_state(void **state) {
         listener_close(f, fd);
 }
 
+/*
+ * A reload lets a new listener take over a descriptor while the old one has just been woken: each
+ * comes with a connection, and none is lost between them.
+ */
+static void descriptor_changes_hands(void **state) {
+        struct fixture *f = *state;
+
+        for (unsigned shared = 0; shared < 2; shared++) {
+                struct tracked_listener t, next = {};
+                struct peer p[3];
+                int fd = listener_open(f, 64);
+
+                listen_on(f, &t, fd, shared);
+                t.stop_after = 1;
+                t.next = &next;
+                for (unsigned i = 0; i < 3; i++)
+                        peer_connect(f, fd, &p[i]);
+                RUN_UNTIL(f, t.stopped && next.count == 2);
+                assert_int_equal(t.count, 1);
+                assert_int_equal(t.troubles + next.troubles, 0);
+                stop(f, &next);
+                descriptor_close(f, t.fds[0]);
+                close_all(f, &next, p, 3);
+                listener_close(f, fd);
+        }
+}
+
 static void descriptors_forbid(struct fixture *f, struct rlimit *ret_before) {
         struct rlimit low;
         int next;
@@ -366,6 +402,7 @@ int listening_run(void) {
                 CASE(pause_and_resume),
                 CASE(stop_leaves_the_queue),
                 CASE(stop_in_every_state),
+                CASE(descriptor_changes_hands),
                 CASE(out_of_descriptors),
                 CASE(dead_listener_is_told_once),
                 CASE(client_is_gone_before_accept),
