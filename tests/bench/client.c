@@ -6,8 +6,9 @@
  *
  *      bench-client connect PORT fresh|resumed CONNECTIONS SECONDS
  *              A handshake, a request, the answer, the end; again for so long. Prints how many
- *              there were, how many of them resumed a session, how many failed, how many there
- *              were a second, and the 99th percentile of their time in ms.
+ *              there were, how many of them resumed a session, how many of those got a ticket for
+ *              the next time, how many failed, how many there were a second, and the 99th
+ *              percentile of their time in ms.
  *      bench-client idle PORT COUNT handshake|request
  *              Opens so many, prints a line when all are there, and keeps them until its standard
  *              input ends. What OpenSSL knows of them is given up: the descriptors alone stay, and
@@ -15,9 +16,9 @@
  *      bench-client cold COUNT PROCESSOR EMBERD BACKEND NAME:SETTINGS…
  *              Starts the program with each of the settings in turn on that processor, with a
  *              socket of that name, on which a connection waits already ("https": which speaks
- *              TLS). Prints the time in ms from execve(2) to the first byte of the answer, a line
- *              a turn. The first turn is not printed: in it OpenSSL looks up for the client what
- *              it uses.
+ *              TLS). Prints the time in ms from execve(2) to the first byte of the answer, and the
+ *              processor's of the program until then, a line a turn. The first turn is not
+ *              printed: in it OpenSSL looks up for the client what it uses.
  *
  * It is run by tests/bench/run alone, on the loopback, and ends the process on any surprise but a
  * connection that fails.
@@ -60,7 +61,7 @@ static size_t sessions_count;
 static bool resumes;
 
 static double times[TIMES_MAX];
-static size_t count, resumed, failed;
+static size_t count, resumed, renewed, failed;
 
 struct client {
         SSL *ssl;
@@ -170,6 +171,7 @@ static void client_open(struct client *c, unsigned port, int epoll) {
 static void client_close(struct client *c, bool good) {
         if (good) {
                 resumed += (size_t)SSL_session_reused(c->ssl);
+                renewed += SSL_session_reused(c->ssl) && c->got_ticket;
                 if (count < TIMES_MAX)
                         times[count] = now_msec() - c->since;
                 count++;
@@ -240,7 +242,7 @@ static int run_connect(unsigned port, unsigned connections, unsigned seconds) {
         if (count == 0)
                 fail("no connection came to its end", ETIMEDOUT);
         qsort(times, count < TIMES_MAX ? count : TIMES_MAX, sizeof(*times), compare);
-        printf("%zu %zu %zu %.1f %.3f\n", count, resumed, failed, (double)count / used,
+        printf("%zu %zu %zu %zu %.1f %.3f\n", count, resumed, renewed, failed, (double)count / used,
                times[(count < TIMES_MAX ? count : TIMES_MAX) * 99 / 100]);
         return 0;
 }
@@ -321,9 +323,20 @@ static void ask(int fd, bool tls) {
                 free_ssl(ssl);
 }
 
+/* A process with all of its threads. */
+static double cpu_msec(pid_t pid) {
+        struct timespec t;
+        clockid_t clock;
+        int r = clock_getcpuclockid(pid, &clock);
+
+        if (r || clock_gettime(clock, &t) < 0)
+                fail("clock_gettime", r ? r : errno);
+        return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
 /* The time to the first byte; the program is gone when this returns. */
-static double start_cold(const struct cold *cold, unsigned processor, char **program,
-                         double *begin) {
+static double start_cold(const struct cold *cold, unsigned processor, char **program, double *begin,
+                         double *ret_cpu_msec) {
         struct sockaddr_in address = loopback(0);
         socklen_t size = sizeof(address);
         int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
@@ -350,6 +363,7 @@ static double start_cold(const struct cold *cold, unsigned processor, char **pro
         close(listener);
         ask(fd, cold->tls);
         end = now_msec();
+        *ret_cpu_msec = cpu_msec(pid);
         close(fd);
         kill(pid, SIGTERM);
         if (waitpid(pid, NULL, 0) != pid)
@@ -375,10 +389,11 @@ static int run_cold(unsigned turns, unsigned processor, char **program, char **n
         }
         for (unsigned turn = 0; turn <= turns; turn++)
                 for (size_t i = 0; i < n; i++) {
-                        double msec = start_cold(&colds[i], processor, program, begin);
+                        double cpu;
+                        double msec = start_cold(&colds[i], processor, program, begin, &cpu);
 
                         if (turn > 0)
-                                printf("%.3f%c", msec, i + 1 == n ? '\n' : ' ');
+                                printf("%.3f %.3f%c", msec, cpu, i + 1 == n ? '\n' : ' ');
                 }
         return 0;
 }
