@@ -329,6 +329,8 @@ int draft_build(struct draft *d, struct settings *settings) {
 
         choose_default(d);
         settings->ciphers_origin = section_assigned(d->server, "Ciphers");
+        settings->backend_origin = section_assigned(d->server, "Backend");
+        settings->workers_origin = section_assigned(d->server, "Workers");
         settings->user_origin = section_assigned(d->server, "User");
         settings->access_log_origin = section_assigned(d->server, "AccessLog");
         r = build_listeners(d, settings);

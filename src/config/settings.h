@@ -91,8 +91,10 @@ struct settings {
         unsigned references; /* the supervisor's thread alone counts */
 
         char *backend; /* "auto", "io_uring", "epoll" */
+        struct settings_origin backend_origin;
         enum loop_trigger trigger;
         unsigned workers;        /* 0: auto */
+        struct settings_origin workers_origin;
         char *user;              /* NULL: none */
         struct settings_origin user_origin;
         uint64_t idle_exit_usec; /* 0: stay */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "loop/loop.h"
 #include "server/ports.h"
 
 /*
@@ -31,6 +32,20 @@ static unsigned check_user(const struct settings *s, struct buffer *faults) {
                 return 0; /* a directory service that is down says nothing about the user */
         fault(faults, &s->user_origin, "User", s->user,
               "is no user of this machine; create it or name another");
+        return 1;
+}
+
+/* What root may have, and emberd may not, is found at its start. */
+static unsigned check_backend(const struct settings *s, struct buffer *faults) {
+        const struct loop_backend *backend = loop_backend_find(s->backend);
+        char place[SETTINGS_PLACE_BYTES], reason[LOOP_REASON_BYTES] = "it was not built in";
+
+        if (strcmp(s->backend, "auto") == 0 ||
+            (backend && loop_backend_check(backend, reason) == 0))
+                return 0;
+        settings_place(&s->backend_origin, place);
+        (void)buffer_printf(faults, "%s: Backend=%s cannot be had: %s; set Backend=auto\n", place,
+                            s->backend, reason);
         return 1;
 }
 
@@ -111,6 +126,7 @@ int check_machine(const struct check_query *query, struct buffer *faults, unsign
         snprintf(booted, sizeof(booted), "%s/run/systemd/system", query->root);
         ports.booted = access(booted, F_OK) == 0;
         *ret_count = check_user(query->settings, faults);
+        *ret_count += check_backend(query->settings, faults);
         *ret_count += check_access_log(query->settings, &units, faults);
         *ret_count += ports_compare(&ports, faults);
         return faults->failed ? -ENOMEM : 0;

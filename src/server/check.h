@@ -5,9 +5,9 @@
 
 /*
  * What --check asks of the machine, beyond what the settings say of themselves: does User= exist,
- * could AccessLog= be opened, is there a socket for each listener. Nothing is changed by it.
- * Faults go to `faults`, as from settings_load(); `*ret_count` is how many of them are no
- * warnings. Errors: -ENOMEM.
+ * can Backend= be had, could AccessLog= be opened, is there a socket for each listener. Nothing is
+ * changed by it. Faults go to `faults`, as from settings_load(); `*ret_count` is how many of them
+ * are no warnings. Errors: -ENOMEM.
  */
 struct check_query {
         const char *root; /* where units are looked for: "" but in tests */

@@ -21,6 +21,9 @@
  * once, when its time is over.
  */
 
+/* where more come the workers, who go on, accept the rest: this thread feeds the watchdog */
+enum { LAST_LOOK_ACCEPTS = 64 };
+
 #define FAULTY_IDLE_USEC \
         (3 * USEC_PER_SEC) /* with settings that cannot be used (DESIGN: a few seconds) */
 /*
@@ -57,18 +60,22 @@ static void idle_decide(struct supervisor *s, uint64_t now_usec) {
         /* the last activity may be after `now_usec`, which was taken before */
         bool busy = workers_are_busy(s) || now_usec < last_activity_usec(s) + idle_limit_usec(s);
         const struct listener *came_to;
-        unsigned next = 0;
         int fd;
 
         for (unsigned i = 0; i < s->worker_count; i++)
                 busy |= atomic_load(&s->workers[i].was_busy);
-        while ((fd = listener_set_accept(s->listeners, &came_to, &socket.socket.address,
-                                         &socket.socket.address_size)) >= 0) {
+        /* a reload may have said meanwhile that it is to stay */
+        busy |= !idle_limit_usec(s);
+        for (unsigned i = 0; i < LAST_LOOK_ACCEPTS; i++) {
+                fd = listener_set_accept(s->listeners, &came_to, &socket.socket.address,
+                                         &socket.socket.address_size);
+                if (fd < 0)
+                        break;
                 socket.socket.fd = fd;
                 socket.socket.tls = listener_is_tls(came_to, s->settings);
                 busy = true;
                 /* without memory for the command there is none to serve the connection either */
-                if (!supervisor_tell(s, next++ % s->worker_count, &socket))
+                if (!supervisor_tell(s, i % s->worker_count, &socket))
                         fd_close(fd);
         }
         if (!busy) {

@@ -81,6 +81,15 @@ void supervisor_tell_log_fault(struct supervisor *s, const struct settings *sett
                               place, settings->access_log_path, strerror(-error));
 }
 
+void supervisor_tell_backend_fault(struct supervisor *s, const struct settings *settings,
+                                   const char *reason) {
+        char place[SETTINGS_PLACE_BYTES];
+
+        settings_place(&settings->backend_origin, place);
+        supervisor_tell_fault(s, "%s: Backend=%s cannot be had: %s; set Backend=auto", place,
+                              settings->backend, reason);
+}
+
 static int settings_load_and_tell(struct supervisor *s, const struct settings_sources *sources,
                                   struct settings **ret) {
         _cleanup_(buffer_finish)
@@ -160,12 +169,34 @@ static void reloaded_finish(struct reloaded *r) {
         settings_unref(r->settings);
 }
 
+/*
+ * Backend= takes effect when emberd is started again, and must not be found out only then. Where
+ * no ring can be made any more, what the start found out is all that is known.
+ */
+static int check_backend(struct supervisor *s, const struct settings *settings) {
+        const struct loop_backend *wanted = loop_backend_find(settings->backend);
+        char reason[LOOP_REASON_BYTES] = "it was not built in";
+
+        if (strcmp(settings->backend, "auto") == 0 || wanted == s->backend)
+                return 0;
+        if (wanted && s->sealed)
+                memcpy(reason, s->backend_reason, sizeof(reason));
+        else if (wanted && loop_backend_check(wanted, reason) == 0)
+                return 0;
+        if (!reason[0])
+                return 0;
+        supervisor_tell_backend_fault(s, settings, reason);
+        return -EINVAL;
+}
+
 static int reload_build(struct supervisor *s, struct reloaded *new) {
         _cleanup_(buffer_finish)
         struct buffer faults = {};
         char reason[LISTENER_REASON_BYTES];
         int r = supervisor_load_settings(s, &new->settings);
 
+        if (r >= 0)
+                r = check_backend(s, new->settings);
         if (r < 0)
                 return r;
         r = supervisor_make_snapshot(s, new->settings, &faults, &new->snapshot);

@@ -141,6 +141,14 @@ int sandbox_enter(void) {
 #define GIVE(verdict) \
         { BPF_RET | BPF_K, 0, 0, verdict }
 
+bool sandbox_can_seal(void) {
+#ifdef OWN_ARCH
+        return !is_left_open() && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER;
+#else
+        return false;
+#endif
+}
+
 int sandbox_seal(void) {
 #ifdef OWN_ARCH
         static struct sock_filter code[] = {
@@ -161,10 +169,10 @@ int sandbox_seal(void) {
         };
         static const struct sock_fprog program = { ELEMENTS(code), code };
 
-        if (is_left_open() || prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
+        if (!sandbox_can_seal())
                 return 0;
-        if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0)
-                return -errno;
-#endif
+        return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0 ? -errno : 1;
+#else
         return 0;
+#endif
 }

@@ -170,9 +170,10 @@ static void enter_sandbox(void) {
 }
 
 /* Each worker has done the same for itself, once its ring was made. */
-static void seal_sandbox(void) {
+static void seal_sandbox(struct supervisor *s) {
         int r = sandbox_seal();
 
+        s->sealed = r > 0;
         if (r < 0)
                 log_debug("rings could still be made in here: %s", strerror(-r));
 }
@@ -200,34 +201,40 @@ static int make_snapshot(struct supervisor *s) {
 
 /* ---- the backend and the workers ---- */
 
-static int choose_backend(struct supervisor *s) {
-        const char *wanted = s->settings->backend;
+static bool backend_can_run(struct supervisor *s, const struct loop_backend *backend) {
+        if (loop_backend_check(backend, s->backend_reason) < 0)
+                return false;
+        s->backend_reason[0] = '\0';
+        s->backend = backend;
+        return true;
+}
 
-        if (strcmp(wanted, "auto") != 0) {
-                s->backend = loop_backend_find(wanted);
-                if (!s->backend) {
-                        log_error("Backend=%s was not built in", wanted);
-                        return EXIT_SYSTEM;
-                }
-                if (loop_backend_check(s->backend, s->backend_reason) < 0) {
-                        log_error("Backend=%s cannot be had: %s", wanted, s->backend_reason);
-                        return EXIT_SYSTEM;
-                }
-                s->backend_reason[0] = '\0';
-                return 0;
-        }
-        for (size_t i = 0; loop_backends[i]; i++) {
-                char reason[LOOP_REASON_BYTES];
+/* The first that can run; why one before it cannot is kept. */
+static int choose_any_backend(struct supervisor *s) {
+        char reason[LOOP_REASON_BYTES] = "";
 
-                if (loop_backend_check(loop_backends[i], reason) == 0) {
-                        s->backend = loop_backends[i];
-                        break;
-                }
-                memcpy(s->backend_reason, reason, sizeof(reason));
-        }
+        for (size_t i = 0; loop_backends[i] && !backend_can_run(s, loop_backends[i]); i++)
+                memcpy(reason, s->backend_reason, sizeof(reason));
+        memcpy(s->backend_reason, reason, sizeof(reason));
         if (!s->backend)
                 log_error("no backend can run here: %s", s->backend_reason);
         return s->backend ? 0 : EXIT_SYSTEM;
+}
+
+static int choose_backend(struct supervisor *s) {
+        const struct loop_backend *wanted = loop_backend_find(s->settings->backend);
+
+        if (strcmp(s->settings->backend, "auto") == 0)
+                return choose_any_backend(s);
+        if (!wanted)
+                snprintf(s->backend_reason, sizeof(s->backend_reason), "it was not built in");
+        else if (backend_can_run(s, wanted))
+                return 0;
+        supervisor_tell_backend_fault(s, s->settings, s->backend_reason);
+        if (!s->sockets_were_passed)
+                return EXIT_SYSTEM;
+        s->settings_are_faulty = true;
+        return choose_any_backend(s);
 }
 
 /* As many workers as there are processors that this process may run on. */
@@ -268,6 +275,7 @@ static void worker_prepare(struct supervisor *s, unsigned index, unsigned conns_
                 .poke_fd = s->poke_fd,
                 .poke_on_activity = &s->poke_on_activity,
                 .snapshot = s->snapshot,
+                .gate = &s->gate,
                 .first_listeners = s->listeners,
                 .first_log = s->log,
         };
@@ -283,7 +291,11 @@ static void wait_for_poke(struct supervisor *s) {
                 (void)!read(s->poke_fd, &pokes, sizeof(pokes));
 }
 
-/* Each serves as soon as it has started; what it has begun it finishes even if another cannot. */
+/*
+ * They start beside each other. Where there is something to seal, nobody is served before all of
+ * the process is: a worker that was taken over could have this thread make its ring. Elsewhere
+ * each serves as soon as it has started; what it has begun it finishes even if another cannot.
+ */
 static int start_and_wait(struct supervisor *s) {
         int result = 0;
 
@@ -299,19 +311,12 @@ static int start_and_wait(struct supervisor *s) {
                 if (result == 0 && atomic_load(&w->ended))
                         result = w->result;
         }
+        if (result == 0 && !s->sealed)
+                seal_sandbox(s);
         return result;
 }
 
-/* 0, or why one of them could not start; then none runs. */
-static int start_workers(struct supervisor *s, unsigned conns_max) {
-        int result;
-
-        s->log->held.by = s->listeners->held.by = s->worker_count;
-        for (unsigned i = 0; i < s->worker_count; i++)
-                worker_prepare(s, i, conns_max);
-        result = start_and_wait(s);
-        if (result == 0)
-                return 0;
+static void end_workers(struct supervisor *s) {
         for (unsigned i = 0; i < s->worker_count; i++) {
                 struct worker *w = &s->workers[i];
 
@@ -322,6 +327,20 @@ static int start_workers(struct supervisor *s, unsigned conns_max) {
                 pthread_join(w->thread, NULL);
                 w->thread_started = false;
         }
+}
+
+/* 0, or why one of them could not start; then none runs. */
+static int start_workers(struct supervisor *s, unsigned conns_max) {
+        int result;
+
+        s->log->held.by = s->listeners->held.by = s->worker_count;
+        for (unsigned i = 0; i < s->worker_count; i++)
+                worker_prepare(s, i, conns_max);
+        worker_gate_close(&s->gate, sandbox_can_seal());
+        result = start_and_wait(s);
+        worker_gate_open(&s->gate, result == 0);
+        if (result < 0)
+                end_workers(s);
         return result;
 }
 
@@ -343,8 +362,37 @@ static int start_what_can_be(struct supervisor *s, uint64_t files_max) {
         }
 }
 
+static void tell_workers_fault(struct supervisor *s, int error) {
+        char place[SETTINGS_PLACE_BYTES];
+
+        settings_place(&s->settings->workers_origin, place);
+        supervisor_tell_fault(s, "%s: Workers=%u cannot be had: %s; raise TasksMax=, or set fewer",
+                              place, s->settings->workers, strerror(-error));
+}
+
+/* Settings asked for what there is not: 503 is answered by what there is. */
+static int run_one_worker(struct supervisor *s, uint64_t files_max, int error) {
+        const struct loop_backend *epoll = loop_backend_find("epoll");
+
+        s->snapshot = snapshot_free(s->snapshot);
+        if (error == -EAGAIN) {
+                tell_workers_fault(s, error);
+        } else {
+                snprintf(s->backend_reason, sizeof(s->backend_reason), "a worker's ring: %s",
+                         strerror(-error));
+                supervisor_tell_backend_fault(s, s->settings, s->backend_reason);
+                s->backend = epoll ? epoll : s->backend;
+        }
+        s->settings_are_faulty = true;
+        s->worker_count = 1;
+        if (make_snapshot(s))
+                return -ENOMEM;
+        return start_workers(s, conns_per_worker(s, files_max));
+}
+
 static int run_workers(struct supervisor *s, uint64_t files_max) {
         const struct loop_backend *epoll = loop_backend_find("epoll");
+        bool any_backend = strcmp(s->settings->backend, "auto") == 0;
         int r;
 
         s->workers = aligned_alloc(64, (s->worker_count * sizeof(*s->workers) + 63) / 64 * 64);
@@ -356,14 +404,16 @@ static int run_workers(struct supervisor *s, uint64_t files_max) {
         (void)mallopt(M_ARENA_MAX, (int)s->worker_count);
         r = start_what_can_be(s, files_max);
         /* EAGAIN is a thread that cannot be had, with any backend */
-        if (r < 0 && r != -EAGAIN && epoll && s->backend != epoll &&
-            strcmp(s->settings->backend, "auto") == 0) {
+        if (r < 0 && r != -EAGAIN && epoll && s->backend != epoll && any_backend) {
                 /* one backend for the whole process, never a mixture (DESIGN) */
                 snprintf(s->backend_reason, sizeof(s->backend_reason), "a worker's ring: %s",
                          strerror(-r));
                 s->backend = epoll;
                 r = start_what_can_be(s, files_max);
         }
+        if (s->sockets_were_passed && !s->settings_are_faulty &&
+            (r == -EAGAIN ? s->settings->workers > 0 : r < 0 && !any_backend))
+                r = run_one_worker(s, files_max, r);
         if (r < 0) {
                 log_error("cannot start %u workers on %s: %s%s", s->worker_count,
                           loop_backend_title(s->backend), strerror(-r),
@@ -431,7 +481,6 @@ int supervisor_open(struct supervisor *s) {
                 s->worker_count = 0;
                 return status;
         }
-        seal_sandbox();
         supervisor_open_pressure(s);
         tell_ready(s);
         return 0;

@@ -2,6 +2,7 @@
 #include "server/supervisor.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,8 +15,12 @@
 #include "systemd/notify.h"
 
 enum {
-        ABORT_MSEC = 2000
-}; /* for the workers to end everything at a second TERM; then the process ends */
+        /* for the workers to end everything at a second TERM; then the process ends */
+        ABORT_MSEC = 2000,
+        /* how much time systemd is asked for, and how often, so that who is stuck gets no more */
+        EXTEND_SEC = 20,
+        EXTEND_EVERY_SEC = 5,
+};
 
 /* ---- leaving ---- */
 
@@ -90,11 +95,22 @@ static void supervisor_take_signal(struct supervisor *s) {
 
 /* ---- the loop ---- */
 
+/* DrainSec= may be longer than TimeoutStopSec=, which ends what is under way without a word. */
+static uint64_t supervisor_ask_for_time(struct supervisor *s, uint64_t now_usec) {
+        if (!notify_is_wanted())
+                return USEC_INFINITY;
+        if (now_usec < s->extend_next_usec)
+                return s->extend_next_usec;
+        (void)notify_send("EXTEND_TIMEOUT_USEC=%" PRIu64, EXTEND_SEC * USEC_PER_SEC);
+        s->extend_next_usec = now_usec + EXTEND_EVERY_SEC * USEC_PER_SEC;
+        return s->extend_next_usec;
+}
+
 static uint64_t supervisor_drain_step(struct supervisor *s, uint64_t now_usec) {
         if (s->state != SUPERVISOR_DRAINING)
                 return USEC_INFINITY;
         if (now_usec < s->drain_until_usec)
-                return s->drain_until_usec;
+                return MIN(s->drain_until_usec, supervisor_ask_for_time(s, now_usec));
         supervisor_abort(s, "DrainSec is over: ending the connections that are left");
         return s->drain_until_usec;
 }
@@ -145,7 +161,11 @@ static void supervisor_serve(struct supervisor *s) {
 }
 
 int supervisor_run(const struct supervisor_start *start) {
-        struct supervisor s = { .start = start, .signal_fd = -1, .poke_fd = -1, .pressure.fd = -1 };
+        struct supervisor s = { .start = start,
+                                .signal_fd = -1,
+                                .poke_fd = -1,
+                                .pressure.fd = -1,
+                                .gate.lock = PTHREAD_MUTEX_INITIALIZER };
 
         s.exit_status = supervisor_open(&s);
         if (s.exit_status == 0)

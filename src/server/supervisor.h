@@ -57,6 +57,8 @@ struct supervisor {
         const struct loop_backend *backend;
         char backend_reason
                 [LOOP_REASON_BYTES]; /* why not the better one; empty if it is the best */
+        bool sealed; /* no ring can be made any more (sandbox.h) */
+        struct worker_gate gate;
         struct offload_pool *pool;
         struct worker *workers;
         unsigned worker_count;
@@ -75,6 +77,7 @@ struct supervisor {
         uint64_t reload_sequence;
         uint64_t pause_sequence;
         uint64_t drain_until_usec;
+        uint64_t extend_next_usec; /* when systemd is asked for more time to drain */
         bool aborted;
 
         struct pressure pressure;
@@ -124,6 +127,8 @@ int supervisor_make_snapshot(struct supervisor *s, struct settings *settings, st
 void supervisor_tell_faults(struct supervisor *s, const struct buffer *faults);
 void supervisor_tell_fault(struct supervisor *s, const char *format, ...) _printf_(2, 3);
 void supervisor_tell_log_fault(struct supervisor *s, const struct settings *settings, int error);
+void supervisor_tell_backend_fault(struct supervisor *s, const struct settings *settings,
+                                   const char *reason);
 void supervisor_forget_faults(struct supervisor *s);
 
 /* idle.c: each gives when it wants to be called again (monotonic), USEC_INFINITY for never. */

@@ -436,6 +436,32 @@ static void worker_close(struct worker *w) {
         w->loop = loop_free(w->loop);
 }
 
+void worker_gate_close(struct worker_gate *gate, bool all_wait) {
+        gate->shut = all_wait;
+        gate->called_off = false;
+        if (all_wait)
+                pthread_mutex_lock(&gate->lock);
+}
+
+void worker_gate_open(struct worker_gate *gate, bool to_serve) {
+        if (!gate->shut)
+                return;
+        gate->called_off = !to_serve;
+        pthread_mutex_unlock(&gate->lock);
+}
+
+/* False: it is to leave without having served. */
+static bool worker_gate_pass(struct worker_gate *gate) {
+        bool to_serve;
+
+        if (!gate || !gate->shut)
+                return true;
+        pthread_mutex_lock(&gate->lock);
+        to_serve = !gate->called_off;
+        pthread_mutex_unlock(&gate->lock);
+        return to_serve;
+}
+
 static void *worker_run(void *data) {
         struct worker *w = data;
         char name[16];
@@ -447,10 +473,10 @@ static void *worker_run(void *data) {
                 (void)sandbox_seal(); /* the supervisor says it where it cannot be had */
                 if (w->first_log)
                         access_log_set_target(&w->log, w->first_log);
-                if (w->first_listeners)
-                        worker_take_listeners(w, w->first_listeners);
                 atomic_store(&w->started, true);
                 worker_poke(w);
+                if (worker_gate_pass(w->gate) && w->first_listeners)
+                        worker_take_listeners(w, w->first_listeners);
                 w->result = loop_run(w->loop);
                 if (w->result == 0)
                         worker_close(w);

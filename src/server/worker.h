@@ -30,6 +30,20 @@ enum worker_command_kind {
 struct listener_set;
 struct log_target;
 
+/*
+ * Behind it the workers of a process wait, each with its ring, until the supervisor lets them serve
+ * or calls them off. Zeroed memory but for the lock.
+ */
+struct worker_gate {
+        pthread_mutex_t lock; /* the supervisor's as long as the gate is shut */
+        bool shut;            /* set before there are threads */
+        bool called_off;      /* under the lock */
+};
+
+/* Without `all_wait` each goes through at once. */
+void worker_gate_close(struct worker_gate *gate, bool all_wait);
+void worker_gate_open(struct worker_gate *gate, bool to_serve);
+
 struct worker_figures {
         counter requests;    /* exchanges that are over */
         counter connections; /* open ones */
@@ -53,6 +67,7 @@ struct worker {
         struct http_context http;
         struct handler_worker handlers;
         struct snapshot *snapshot; /* the one for the next request */
+        struct worker_gate *gate; /* NULL: none */
         /* to begin with, so that no command has to cross over before the first visitor is served */
         struct listener_set *first_listeners;
         struct log_target *first_log;
@@ -100,7 +115,8 @@ struct worker_command {
 /*
  * Start the thread; it makes its loop, sets `started` and pokes, or ends with `result`.
  * The worker's zeroed memory has index, all, all_count, backend, options, poke_fd, poke_on_activity
- * and snapshot set, and first_listeners and first_log unless they come as commands.
+ * and snapshot set, gate if there is one, and first_listeners and first_log unless they come as
+ * commands.
  * Errors: -errno of pthread_create(3).
  */
 int worker_start(struct worker *worker);

@@ -94,7 +94,8 @@ class Starter:
         self.notifies = []
 
     def common(self, workers=None, backend=None):
-        argv = ['-b', backend or BACKEND, '-w', str(workers or WORKERS)]
+        argv = [] if backend == '' else ['-b', backend or BACKEND]
+        argv += [] if workers == '' else ['-w', str(workers or WORKERS)]
         if TRIGGER not in ('-', ''):
             argv += ['-o', f'Server.EpollTrigger={TRIGGER}']
         return argv
@@ -105,7 +106,8 @@ class Starter:
         """
         Start emberd and wait until it listens. `options` are values of -o; `settings` is the text
         of a settings file; without `log` the access log is off; `carried` says whether clients come
-        by what carries this run, or as the test says.
+        by what carries this run, or as the test says. A backend or workers of '' are as the
+        settings say.
         """
         argv = [*prefix, self.program, *self.common(workers, backend)]
         if not log:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The control socket of the real daemon, asked by emberctl and by those who mean harm."""
+import concurrent.futures
 import os
 import re
 import signal
@@ -174,6 +175,15 @@ def test_many_at_once(emberctl, emberd, control):
         asker.join()
     assert not failures
     assert number[0] > 6
+
+
+@once
+def test_crowd_of_honest_clients(emberctl, control):
+    """However many ask at once, nobody is thrown out for those who came behind."""
+    control()
+    with concurrent.futures.ThreadPoolExecutor(60) as pool:
+        outcomes = list(pool.map(lambda _: emberctl('status'), range(300)))
+    assert not [x for x in outcomes if x[0] != 0]
 
 
 def test_no_request_is_lost(emberctl, emberd, control):

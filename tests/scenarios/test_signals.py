@@ -109,6 +109,20 @@ def test_drain_has_an_end(emberd, huge):
     client.close()
 
 
+def test_drain_asks_systemd_for_time(emberd, huge):
+    """With TimeoutStopSec= below DrainSec= systemd would kill it in the midst of a download."""
+    notify = emberd.new_notify()
+    one = emberd(root=huge, options=['Server.DrainSec=7'], notify=notify)
+    notify.wait('READY=1')
+    client = slow_download(one)
+    one.signal(signal.SIGTERM)
+    assert one.wait() == 0
+    asked = [notify.times[i] for i, line in enumerate(notify.receive(0.1))
+             if re.fullmatch('EXTEND_TIMEOUT_USEC=[0-9]{8}', line)]
+    assert len(asked) == 2  # and not once for all, so that one who is stuck gets no more time
+    client.close()
+
+
 def test_second_term_ends_at_once(emberd, huge):
     """An administrator who asks twice means it."""
     one = emberd(root=huge, options=['Server.DrainSec=30'])

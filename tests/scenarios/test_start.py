@@ -11,7 +11,7 @@ import pytest
 
 from carrier import BY_TLS
 from client import Client
-from daemon import BACKEND, ROOT, eventually, free_port
+from daemon import BACKEND, ROOT, SANITIZED, eventually, free_port
 
 ABSENT = '/nonexistent/emberd.conf'
 once = pytest.mark.once
@@ -255,6 +255,8 @@ def test_io_uring_forbidden_by_a_filter(emberd, root, deny, call):
     assert re.search(rf'epoll.*{call}', one.stderr), one.stderr
     code, _, err = emberd.run(root=root, backend='io_uring', prefix=deny(call))
     assert code == 71 and call in err and 'io_uring' in err
+    code, _, err = emberd.run('--check', root=root, backend='io_uring', prefix=deny(call))
+    assert code == 78 and 'command line: Backend=io_uring cannot be had: ' in err and call in err
     code, out, _ = emberd.run('--backends', prefix=deny(call))
     assert code == 0
     assert re.search(rf'^io_uring.*{call}', out, re.M), out
@@ -429,6 +431,69 @@ def test_faulty_settings_with_passed_sockets(emberd, root):
             return client.request('/small.txt').body == b'small file\n'
 
     eventually(healed, 5, 'the mended settings')
+
+
+@once
+def test_backend_that_cannot_be_had(emberd, root, deny):
+    """
+    Ending would let the visitor wait while systemd starts it again and again: it answers 503 with
+    what there is, says why, and takes the settings once they are mended.
+    """
+    import signal
+    passed = emberd.new_passed()
+    passed.tcp()
+    notify = emberd.new_notify()
+    faulty = f'[Server]\nBackend=io_uring\n[Site a]\nRoot={root}\n'
+    one = emberd(settings=faulty, passed=passed, notify=notify, backend='',
+                 prefix=deny('io_uring_setup'))
+    notify.wait('READY=1')
+    with Client(one.connect()) as client:
+        assert client.request('/').status == 503
+    assert re.search('Faulty settings: .*emberd.conf:2: Backend=io_uring cannot be had: .*io_uring_'
+                     'setup', notify.wait('STATUS=.*aulty'))
+    assert 'emberd.conf:2: Backend=io_uring' in one.stderr
+    one.signal(signal.SIGHUP)
+    eventually(lambda: 'answering 503 to everything goes on' in one.stderr, 5, 'the refusal')
+    emberd.write_settings(faulty.replace('io_uring', 'auto'))
+    one.signal(signal.SIGHUP)
+
+    def healed():
+        with Client(one.connect()) as client:
+            return client.request('/small.txt').body == b'small file\n'
+
+    eventually(healed, 5, 'the mended settings')
+
+
+@once
+def test_reload_to_a_backend_that_cannot_be_had(emberd, root, deny):
+    """Not the next start is to find it out: the settings before it stay."""
+    import signal
+    text = f'[Server]\nBackend=auto\n[Site a]\nRoot={root}\n'
+    one = emberd(settings=text, backend='', prefix=deny('io_uring_setup'))
+    emberd.write_settings(text.replace('auto', 'io_uring').replace(root, '/nonexistent'))
+    one.signal(signal.SIGHUP)
+    eventually(lambda: 'emberd.conf:2: Backend=io_uring cannot be' in one.stderr, 5, 'the fault')
+    with Client(one.connect()) as client:
+        assert client.request('/small.txt').body == b'small file\n'
+
+
+@once
+@pytest.mark.skipif(SANITIZED, reason='sanitizers take more than the limit')
+def test_workers_that_cannot_be_had(emberd, root):
+    """The same for Workers=, where there is no room for so many threads."""
+    passed = emberd.new_passed()
+    passed.tcp()
+
+    def few_threads():
+        resource.setrlimit(resource.RLIMIT_STACK, (1 << 30, 1 << 30))  # of each thread
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+
+    one = emberd(settings=f'[Server]\nWorkers=64\n[Site a]\nRoot={root}\n', passed=passed,
+                 workers='', limits=few_threads)
+    one.wait_serving()  # before that, those that could start may have answered already
+    with Client(one.connect()) as client:
+        assert client.request('/').status == 503
+    assert 'emberd.conf:2: Workers=64 cannot be had' in one.stderr
 
 
 @once

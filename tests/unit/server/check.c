@@ -75,6 +75,21 @@ static void access_log(void **state) {
         assert_good("AccessLog=/emberd-test");
 }
 
+/* Else the next start would be the one to find out. Who may have no ring is in the scenarios. */
+static void backend(void **state) {
+        const struct loop_backend *ring = loop_backend_find("io_uring");
+        char said[4096], reason[LOOP_REASON_BYTES];
+
+        assert_good("Backend=auto");
+        assert_good("Backend=epoll");
+        if (ring && loop_backend_check(ring, reason) == 0) {
+                assert_good("Backend=io_uring");
+                return;
+        }
+        assert_int_equal(check("Backend=io_uring", said), 1);
+        assert_non_null(strstr(said, ":2: Backend=io_uring cannot be had: "));
+}
+
 /* With LogsDirectory=, as in the shipped example, the folder is there when emberd is. */
 static void folder_of_the_service(void **state) {
         char said[4096], service[512];
@@ -94,6 +109,7 @@ static void folder_of_the_service(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(user),
+                TEST(backend),
                 TEST(access_log),
                 TEST(folder_of_the_service),
         };
