@@ -27,6 +27,7 @@ struct team {
         struct sockaddr_in address;
         atomic_bool poke_on_activity;
         int poke_fd;
+        struct worker_gate gate; /* if shut they have the listeners to begin with */
 };
 
 static void tell(struct worker *w, const struct worker_command *command) {
@@ -74,16 +75,18 @@ static void team_start(struct team *t, const struct loop_backend *backend) {
                         .poke_fd = t->poke_fd,
                         .poke_on_activity = &t->poke_on_activity,
                         .snapshot = t->snapshot,
+                        .gate = &t->gate,
+                        .first_listeners = t->gate.shut ? t->listeners : NULL,
                 };
                 pthread_mutex_init(&t->workers[i].lock, NULL);
         }
+        t->listeners->held.by = WORKERS;
         for (unsigned i = 0; i < WORKERS; i++) {
                 assert_int_equal(worker_start(&t->workers[i]), 0);
                 while (!atomic_load(&t->workers[i].started))
                         usleep(1000);
         }
-        t->listeners->held.by = WORKERS;
-        for (unsigned i = 0; i < WORKERS; i++)
+        for (unsigned i = 0; i < WORKERS && !t->gate.shut; i++)
                 tell(&t->workers[i], &(struct worker_command){ .kind = WORKER_TAKE_LISTENERS,
                                                                .listeners = t->listeners });
 }
@@ -103,16 +106,27 @@ static void team_stop(struct team *t) {
         close(t->poke_fd);
 }
 
-/* A connection that has had an answer, so that some worker surely has it. */
-static int visit(const struct team *t) {
+static int ask(const struct team *t) {
         static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        char answer[512];
 
         assert_int_equal(connect(fd, (const struct sockaddr *)&t->address, sizeof(t->address)), 0);
         assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
-        assert_int_equal(poll(&p, 1, 20000), 1);
+        return fd;
+}
+
+static bool is_answered(int fd, int msec) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+
+        return poll(&p, 1, msec) == 1;
+}
+
+/* A connection that has had an answer, so that some worker surely has it. */
+static int visit(const struct team *t) {
+        int fd = ask(t);
+        char answer[512];
+
+        assert_true(is_answered(fd, 20000));
         assert_true(read(fd, answer, sizeof(answer)) > 0);
         assert_memory_equal(answer, "HTTP/1.1 200 OK\r\n", 17);
         return fd;
@@ -148,6 +162,37 @@ static void connections_spread_over_workers(void **state) {
         }
 }
 
+/* Before all of the process is sealed no byte of a visitor's may reach it. */
+static void nobody_is_served_before_the_gate_opens(void **state) {
+        char reason[LOOP_REASON_BYTES];
+
+        for (size_t b = 0; loop_backends[b]; b++) {
+                struct team t = { .gate.lock = PTHREAD_MUTEX_INITIALIZER };
+                int fd;
+
+                if (loop_backend_check(loop_backends[b], reason) < 0)
+                        continue;
+                worker_gate_close(&t.gate, true);
+                team_start(&t, loop_backends[b]);
+                fd = ask(&t);
+                assert_false(is_answered(fd, 100));
+                worker_gate_open(&t.gate, true);
+                assert_true(is_answered(fd, 20000));
+                team_stop(&t);
+                close(fd);
+
+                t = (struct team){ .gate.lock = PTHREAD_MUTEX_INITIALIZER };
+                worker_gate_close(&t.gate, true);
+                team_start(&t, loop_backends[b]);
+                fd = ask(&t);
+                worker_gate_open(&t.gate, false); /* another one could not start */
+                assert_false(is_answered(fd, 100));
+                t.listeners->held.by = 0; /* they never took them */
+                team_stop(&t);
+                close(fd);
+        }
+}
+
 /*
  * While all leave, one may have freed its loop already when another still takes a connection: it
  * must not be looked at any more, though it has not ended yet.
@@ -177,6 +222,7 @@ static void nothing_is_passed_to_one_that_leaves(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(connections_spread_over_workers),
+                cmocka_unit_test(nobody_is_served_before_the_gate_opens),
                 cmocka_unit_test(nothing_is_passed_to_one_that_leaves),
         };
 
