@@ -240,3 +240,70 @@ def test_upgrade_with_faulty_settings(fresh, next_package):
     fresh.run('systemctl', 'restart', 'emberd.service')
     assert inside.get().status == 200
     inside.end()
+
+
+def test_upgrade_while_reloading(fresh, next_package):
+    """A reload under way is no reason to go on with the program of the old package."""
+    inside = Inside(fresh)
+    fresh.install()
+    assert inside.get().status == 200
+    pid = fresh.main_pid()
+    fresh.shell(f'kill -STOP {pid}; systemctl reload --no-block emberd')
+    assert wait_until(lambda: fresh.show('emberd.service', 'ActiveState') == 'reloading')
+    fresh.shell(f'systemd-run -q --on-active=8 kill -CONT {pid}')
+    print(fresh.install(next_package))
+    assert fresh.main_pid() not in (0, pid)
+    assert inside.get().status == 200
+    assert 'deleted' not in fresh.run('readlink', f'/proc/{fresh.main_pid()}/exe')
+    inside.end()
+
+
+# As a taken-over emberd could: it ignores SIGTERM and asks systemd for more time, without an end.
+STAYS = """use Socket;
+$SIG{TERM} = sub {};
+sub say_so {
+        socket(my $s, AF_UNIX, SOCK_DGRAM, 0);
+        send($s, $_[0], 0, pack_sockaddr_un($ENV{NOTIFY_SOCKET}));
+}
+say_so("READY=1");
+while (1) {
+        say_so("EXTEND_TIMEOUT_USEC=5000000\\nWATCHDOG=1");
+        select(undef, undef, undef, 0.5);
+}
+"""
+STAYS_UNIT = """[Service]
+ExecStart=
+ExecStart=/usr/bin/perl /run/stays.pl
+TimeoutStopSec=1s
+"""
+
+
+def test_service_that_never_stops(fresh, next_package):
+    """apt waits for it as long as it says, and not for ever; an upgrade says what ends it."""
+    fresh.install()
+    fresh.write('/run/stays.pl', STAYS)
+    fresh.write('/run/systemd/system/emberd.service.d/stays.conf', STAYS_UNIT)
+    # two minutes pass more quickly here
+    fresh.write('/run/quick/timeout', '#!/bin/sh\ntest "$1" = 120 || exit 99\nshift\n'
+                                      'exec /usr/bin/timeout 6 "$@"\n')
+    fresh.run('chmod', '755', '/run/quick/timeout')
+    fresh.run('systemctl', 'daemon-reload')
+    fresh.run('systemctl', 'start', 'emberd.service')
+    pid = fresh.main_pid()
+
+    def apt(*arguments):
+        return fresh.apt('-o', 'DPkg::Path=/run/quick:/usr/sbin:/usr/bin:/sbin:/bin', *arguments)
+
+    said = apt('install', next_package)
+    print(said)
+    assert state(fresh) == 'ii 0.1.0-2'
+    assert "systemctl kill --signal=KILL 'emberd.service'" in said
+    assert fresh.main_pid() == pid
+    fresh.run('systemctl', 'kill', '--signal=KILL', 'emberd.service')
+    assert wait_until(lambda: fresh.main_pid() not in (0, pid))
+
+    said = apt('remove', 'emberd')
+    print(said)
+    assert state(fresh).startswith('rc ')
+    assert 'killed' in said
+    assert fresh.call('pgrep', '-f', 'stays.pl').returncode == 1
