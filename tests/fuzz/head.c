@@ -104,6 +104,7 @@ static bool same_span(struct http_span a, struct http_span b) {
 
 static void check_same(void) {
         must(whole.head_bytes == pieced.head_bytes && whole.method == pieced.method);
+        must(whole.version_major == 1 && pieced.version_major == 1);
         must(whole.version_minor == pieced.version_minor && whole.body_kind == pieced.body_kind);
         must(whole.keep_alive == pieced.keep_alive && whole.body_bytes == pieced.body_bytes);
         must(whole.expects_continue == pieced.expects_continue);

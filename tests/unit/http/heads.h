@@ -29,6 +29,7 @@ static inline bool span_equal(struct http_span a, struct http_span b) {
 static inline void assert_same_request(const struct http_request *a, const struct http_request *b) {
         assert_int_equal(a->head_bytes, b->head_bytes);
         assert_int_equal(a->method, b->method);
+        assert_int_equal(a->version_major, b->version_major);
         assert_int_equal(a->version_minor, b->version_minor);
         assert_int_equal(a->body_kind, b->body_kind);
         assert_int_equal(a->keep_alive, b->keep_alive);
