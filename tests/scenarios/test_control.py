@@ -44,9 +44,15 @@ def control(emberd, run_folder):
     """Starts emberd with a control socket, once it is there."""
     def start(settings=SETTINGS.format(number=0), **more):
         one = emberd(settings=settings, environment={'RUNTIME_DIRECTORY': run_folder}, **more)
-        eventually(lambda: os.path.exists(f'{run_folder}/control.sock'), 5, 'the control socket')
+        eventually(lambda: listens(run_folder), 5, 'the control socket')
         return one
     return start
+
+
+def listens(run_folder):
+    """Its file is there a moment before it can be connected to."""
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(f'{run_folder}/control.sock') == 0
 
 
 def say(run_folder, line, seconds=30):
@@ -131,7 +137,8 @@ def test_heals(emberctl, emberd, control):
     passed.tcp()
     one = control('[Site a]\nRoott=/nowhere\n', passed=passed)
     one.port = passed.sockets[0].getsockname()[1]
-    status, out, _ = emberctl('status')
+    status, out, err = emberctl('status')
+    assert (status, err) == (0, '')
     assert 'state: answering 503' in out and 'emberd.conf:2: ' in out
     status, _, err = emberctl('reload')
     assert status == 78 and 'answering 503' in err
