@@ -37,6 +37,7 @@ READ(read_pid1_environ, "/proc/1/environ")
 READ(read_kallsyms, "/proc/kallsyms")
 READ(read_proc_sys, "/proc/sys/kernel/random/boot_id")
 READ(read_modules, "/usr/lib/modules/secret")
+READ(read_sibling_key, SIBLING_KEY)
 
 /* The journal's folder is named by the machine's ID. */
 TRY(read_journal) {
@@ -184,6 +185,7 @@ const struct misbehaviour hostile_files[] = {
         { "read-kallsyms", read_kallsyms },
         { "read-proc-sys", read_proc_sys },
         { "read-modules", read_modules },
+        { "read-sibling-key", read_sibling_key },
         { "see-processes", see_processes },
         { "write-usr", write_usr },
         { "write-library", write_library },

@@ -23,7 +23,9 @@ static inline int tried_senseless(long r, int senseless) {
 }
 
 /* The one number in this file, which the test puts there: the process of another instance. */
-#define SIBLING_FILE "/etc/emberd/sibling"
+#define SIBLING_FILE   "/etc/emberd/sibling"
+#define SIBLING_KEY    "/etc/emberd/sibling-key.pem" /* for root and the user of that instance */
+#define SIBLING_SOCKET "/run/emberd@8080/control.sock"
 int sibling_pid(void); /* -errno where there is none */
 
 extern const struct misbehaviour hostile_code[], hostile_faults[], hostile_files[],

@@ -263,6 +263,23 @@ TRY(unix_journal) {
         return try_unix("/run/systemd/journal/socket", SOCK_DGRAM);
 }
 
+/* Its settings, or that it reads them again: with an answer. */
+TRY(ask_sibling) {
+        static const char question[] = "status\n";
+        _cleanup_(fd_closep)
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = SIBLING_SOCKET };
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        char byte;
+
+        if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 ||
+            send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL) < 0)
+                return -errno;
+        if (poll(&p, 1, WAIT_MSEC) <= 0)
+                return -ETIMEDOUT;
+        return recv(fd, &byte, 1, 0) == 1 ? 0 : -ECONNRESET;
+}
+
 const struct misbehaviour hostile_network[] = {
         { "connect-loopback", connect_loopback },
         { "connect-outside", connect_outside },
@@ -282,5 +299,6 @@ const struct misbehaviour hostile_network[] = {
         { "unix-resolved", unix_resolved },
         { "unix-userdb", unix_userdb },
         { "unix-journal", unix_journal },
+        { "ask-sibling", ask_sibling },
         {},
 };

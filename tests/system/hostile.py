@@ -133,6 +133,9 @@ class Hostile:
         self.machine.run('systemctl', 'start', SIBLING + '.socket')
         assert self.emberd.get(port=8080).status == 200
         self.machine.write('/etc/emberd/sibling', f'{self.machine.main_pid(SIBLING)}\n')
+        self.machine.write('/etc/emberd/sibling-key.pem', 'key\n')
+        self.machine.shell('cd /etc/emberd && chown root:emberd sibling-key.pem && '
+                           'chmod 640 sibling-key.pem')
 
     def end(self):
         for s in self.listeners:
@@ -141,7 +144,7 @@ class Hostile:
         self.machine.shell(
             'systemctl stop resolved-in-name-only.socket resolved-in-name-only.service; '
             f'rm -rf /run/systemd/resolve {RESOLVED}* {UNIT}; '
-            'rm -f /etc/emberd/sibling /etc/emberd/victim* /etc/evil-victim /tmp/secret; '
+            'rm -f /etc/emberd/sibling* /etc/emberd/victim* /etc/evil-victim /tmp/secret; '
             'umount /srv/mounted; chmod 700 /root; systemctl stop emberd.service; '
             'mv /usr/sbin/emberd.shipped /usr/sbin/emberd')
 

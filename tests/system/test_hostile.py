@@ -5,9 +5,12 @@ Three things are shown of each try. Under the unit as shipped it is denied. With
 as root, it is done: so it is no wonder of the test that it was denied. And, with --long, which
 layer of the sandbox stops it when that layer stands alone.
 """
+import time
+
 import pytest
-from hostile import hostile, layered, stopped_by  # noqa: F401
+from hostile import SIBLING, hostile, layered, stopped_by  # noqa: F401
 from hostile_table import (NOT_IN_A_CONTAINER, NOT_IN_THE_TABLE, NOT_STOPPED, STOPPED_BY)
+from waiting import wait_until
 
 # -ENODEV: on epoll there is no ring
 NEVER_THERE = {'ENODEV'}
@@ -75,6 +78,44 @@ def test_shut_port_heals(hostile):
         hostile.emberd.get()
     hostile.machine.run('systemctl', 'restart', 'emberd.socket')
     assert hostile.emberd.get().status == 200
+
+
+def test_stop_that_is_outlasted(hostile):
+    """Who was taken over can put its stop off for ever; that is known, and SIGKILL ends it."""
+    emberd, machine = hostile.emberd, hostile.machine
+    emberd.drop_in('[Service]\nTimeoutStopSec=1s\n')
+    hostile.start()
+    assert hostile.attempt('outlast-stop').done
+    machine.run('systemctl', 'stop', '--no-block', 'emberd.socket', 'emberd.service')
+    time.sleep(4)
+    assert machine.show('emberd.service', 'ActiveState') == 'deactivating'
+    machine.run('systemctl', 'kill', '--signal=KILL', 'emberd.service')
+    assert wait_until(lambda: emberd.pid() == 0)
+    emberd.sleep()
+
+
+def test_instance_with_a_user_of_its_own(hostile):
+    """With the drop-in of the examples no other instance reads its key or asks it anything."""
+    machine = hostile.machine
+    hostile.start()
+    for name in ('read-sibling-key', 'ask-sibling'):
+        assert hostile.attempt(name).done
+    example = machine.run('cat', '/usr/share/doc/emberd/examples/instance-user.conf')
+    machine.run('useradd', '--system', '--user-group', '--no-create-home', 'emberd-8080')
+    try:
+        hostile.emberd.drop_in(example, SIBLING + '.service')
+        machine.run('chown', 'root:emberd-8080', '/etc/emberd/sibling-key.pem')
+        machine.run('systemctl', 'restart', SIBLING)
+        assert hostile.emberd.get(port=8080).body == b'sibling'
+        assert machine.show(SIBLING, 'User') == 'emberd-8080'
+        for name in ('read-sibling-key', 'ask-sibling'):
+            assert hostile.attempt(name).error == 'EACCES'
+        machine.run('systemctl', 'reload', SIBLING)
+        machine.run('setpriv', '--reuid=emberd-8080', '--regid=emberd-8080', '--clear-groups',
+                    'cat', '/etc/emberd/sibling-key.pem')
+    finally:
+        machine.run('systemctl', 'stop', SIBLING + '.socket', SIBLING + '.service')
+        machine.run('userdel', 'emberd-8080')
 
 
 def test_release_cannot_misbehave(hostile):
