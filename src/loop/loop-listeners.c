@@ -12,8 +12,8 @@
  * batch is what lets connections go round the loops that share a listener.
  *
  * A loop that was woken for a connection must take it even if its listener has been paused or
- * stopped since: a shared listener wakes one loop a connection, so that one left in the queue would lie
- * there until the next one comes.
+ * stopped since: a shared listener wakes one loop a connection, so that one left in the queue would
+ * lie there until the next one comes.
  *
  * When descriptors or memory run out the connection stays in the queue, and the listener would be
  * ready for ever: so it rests for a while.
