@@ -39,6 +39,7 @@ enum log_event {
         LOG_EVENT_FILES_SCARCE, /* no descriptors or memory for more connections */
         LOG_EVENT_LISTENER_BROKEN,
         LOG_EVENT_BUG,
+        LOG_EVENT_CERTIFICATE_ENDS, /* soon, or has */
         LOG_EVENT_COUNT,
 };
 

@@ -50,13 +50,11 @@ static void tell_of_dates(struct supervisor *s, bool first_time) {
                 snprintf(s->certificates_note, sizeof(s->certificates_note),
                          "a certificate %s %s; ", end < now_sec ? "ended at" : "ends at", date);
         }
-        if (first_time) {
-                supervisor_tell_warnings(s, &warnings);
-                return;
-        }
+        if (first_time)
+                buffer_append_text(&s->faults, buffer_text(&warnings));
         rest = buffer_text(&warnings);
         while (text_next_word(&rest, "\n", &line))
-                log_warning("%.*s", TEXT_ARGS(line));
+                log_event(LOG_EVENT_CERTIFICATE_ENDS, LOG_LEVEL_WARNING, "%.*s", TEXT_ARGS(line));
 }
 
 static void look_at_dates(struct supervisor *s, uint64_t now_usec) {

@@ -22,6 +22,7 @@ static const char *const message_ids[LOG_EVENT_COUNT] = {
         [LOG_EVENT_FILES_SCARCE] = "d8699402f27b43a78934cc362b631399",
         [LOG_EVENT_LISTENER_BROKEN] = "a5bcb6273177443dac734e7cc95e54b0",
         [LOG_EVENT_BUG] = "6f37f92da1de4db39625ab57bc88e5fe",
+        [LOG_EVENT_CERTIFICATE_ENDS] = "5b6f733dc67944fd8f77d12361f904fb",
 };
 
 const char *journal_message_id(enum log_event event) {
