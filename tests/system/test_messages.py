@@ -32,7 +32,7 @@ def explained(emberd, identifier):
 def test_catalog_is_known(machine):
     """The package's installation has put it into the database; nothing in it is doubtful."""
     listed = machine.run('journalctl', '--list-catalog')
-    assert listed.count(' emberd: ') == 7, listed
+    assert listed.count(' emberd: ') == 8, listed
     assert f'{SETTINGS_FAULTY} emberd: emberd\'s settings are faulty' in listed
     assert 'emberd' not in machine.run('journalctl', '--update-catalog')
 
