@@ -51,7 +51,12 @@ class Tls:
         return TlsSocket(connected, context, name, session)
 
     def client(self, *arguments, **keywords):
-        return Http1Client(self.connect(*arguments, **keywords).handshake())
+        connected = self.connect(*arguments, **keywords)
+        try:
+            return Http1Client(connected.handshake())
+        except OSError:
+            connected.close()
+            raise
 
     def in_clear(self):
         return Http1Client(socket.create_connection(('127.0.0.1', self.clear_port), 10 * SLOWNESS))
