@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "tls/tls.h"
 
 /*
@@ -128,6 +129,12 @@ void conn_tls_say_goodbye(struct conn *c) {
  * would be lost.
  */
 static int conn_tls_broke(struct conn *c, int error) {
+        char peer[CONN_PEER_BYTES];
+
+        if (log_wants(LOG_LEVEL_DEBUG)) {
+                conn_peer_name(c->session, peer);
+                log_debug("TLS with %s was ended: %s", peer, tls_of(c)->why(c->tls->stream));
+        }
         c->tls->broken = error;
         return 0;
 }

@@ -123,6 +123,23 @@ def test_versions(tls, a, least, refused, spoken):
         assert 'protocol version' in alert_of(caught.value)
 
 
+@once
+def test_why_it_was_ended(tls, a):
+    """Whoever asks for the log of a developer is told why nobody can come in."""
+    one = tls(tls.site('a.example', a), 'MinProtocol=TLSv1.3')
+    with pytest.raises(ssl.SSLError):
+        tls.client(context=of_version(V.TLSv1_2))
+    assert 'TLS with' not in one.stderr
+    one.stop()
+    one = tls.emberd('--log-level', 'debug', '-c', tls.write(
+        tls.site('a.example', a), 'MinProtocol=TLSv1.3'), listen=False, carried=False, wait=False)
+    one.wait_serving()
+    with pytest.raises(ssl.SSLError):
+        tls.client(context=of_version(V.TLSv1_2))
+    eventually(lambda: re.search(r'TLS with 127\.0\.0\.1 was ended: .*(version|protocol)',
+                                 one.stderr), 3, one.stderr)
+
+
 def test_ciphers(tls, a):
     """Ciphers= is for TLS 1.2: others are refused; 1.3 goes on as it was."""
     tls(tls.site('a.example', a), 'Ciphers=ECDHE-ECDSA-AES256-GCM-SHA384')
