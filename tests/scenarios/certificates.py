@@ -87,7 +87,7 @@ class Certificate:
 
     def ocsp_response(self, status=ocsp.OCSPCertStatus.GOOD, ends=7):
         """What the authority says of it, in DER."""
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         revoked = status == ocsp.OCSPCertStatus.REVOKED
         return ocsp.OCSPResponseBuilder().add_response(
             cert=self.certificate, issuer=self.above.certificate, algorithm=hashes.SHA1(),
@@ -105,7 +105,7 @@ def _host(name):
 
 
 def _build(name, key, issuer, issuer_key, hosts, ca, client, begins, ends):
-    now = datetime.datetime.utcnow()
+    now = datetime.datetime.now(datetime.timezone.utc)
     builder = x509.CertificateBuilder(
         subject_name=subject(name), issuer_name=issuer, public_key=key.public_key(),
         serial_number=x509.random_serial_number(), not_valid_before=now + begins * DAY,
