@@ -175,8 +175,8 @@ def test_hundred_files_side_by_side(site, root):
 
 @pytest.mark.skipif(not shutil.which('nghttp'), reason='no nghttp here')
 @pytest.mark.parametrize('options', [
-    [], ['-m', '20'], ['-w', '10', '-W', '10'], ['-w', '30', '-W', '30'], ['-p', '16'],
-    ['--no-dep'], ['-b', '100'], ['-H', 'priority: u=1, i'], ['-c', '0'],
+    [], ['-m', '20'], ['-w', '10', '-W', '10', '-m', '20'], ['-w', '30', '-W', '30'],
+    ['-p', '16'], ['--no-dep'], ['-b', '100'], ['-H', 'priority: u=1, i'], ['-c', '0'],
     ['-H', 'x-a: ' + 'a' * 4000], ['--max-concurrent-streams=1'], ['--no-push']], ids=' '.join)
 def test_nghttp(site, options):
     """nghttp2's own client, with what it can do to frames."""
