@@ -14,8 +14,9 @@
  * The sizes are guesses on the generous side: a browser that leaves a page resets at most the 100
  * streams that are open, and the busiest of honest clients was seen to spend 15 (nghttp with its
  * PRIORITY frames) before its first request. What remains to a peer that keeps within them costs
- * little: 200 cheap frames a second take some 60 us. A window of 1 KiB is honest, in a small device:
- * nghttp2 opens it again by the half, with two frames for 512 bytes, and those pay for themselves.
+ * little: 200 cheap frames a second take some 60 us. A window of 1 KiB is honest, in a small
+ * device: nghttp2 opens it again by the half, with two frames for 512 bytes, which pay for
+ * themselves.
  */
 
 enum {
