@@ -11,6 +11,11 @@
  * Streams that the client resets, or makes us reset, have a bucket of their own: each had a handler
  * begin for nothing (CVE-2023-44487, CVE-2025-8671).
  *
+ * A byte of a header block may stand for a field of 4 KiB in HPACK's table, which nghttp2 looks at
+ * byte for byte, again each time: 16 KiB of them take 10 ms. So what is dropped of a block, because
+ * it is more than a head may have or because it is trailers, costs by what it is deciphered, and a
+ * block of which far too much is dropped is not read to its end.
+ *
  * The sizes are guesses on the generous side: a browser that leaves a page resets at most the 100
  * streams that are open, and the busiest of honest clients was seen to spend 15 (nghttp with its
  * PRIORITY frames) before its first request. What remains to a peer that keeps within them costs
@@ -28,6 +33,9 @@ enum {
         BYTES_PER_FRAME = 256, /* of bodies pay for a frame of cost 1 */
         FRAMES_PER_DATA = 2,
         PADDING_MAX = 256,
+        DROPPED_MAX = 128 * 1024, /* of one block; the cookies of a careless site are less */
+        DROPPED_PER_FRAME = 1024,
+        FIELD_BYTES = 32, /* that a field counts beside its own: RFC 9113, 6.5.2 */
 };
 
 enum { TYPE_PRIORITY_UPDATE = 0x10 };
@@ -63,6 +71,19 @@ void http2_guard_moved(struct http2_session *h, size_t bytes, unsigned frames) {
 
         if (unlikely(b->spent))
                 b->spent -= (uint32_t)MIN((size_t)b->spent, worth);
+}
+
+void http2_guard_block_begins(struct http2_session *h) {
+        h->guard.dropped_bytes = 0;
+}
+
+bool http2_guard_dropped(struct http2_session *h, size_t bytes) {
+        h->guard.dropped_bytes += (uint32_t)MIN(bytes, (size_t)DROPPED_MAX) + FIELD_BYTES;
+        return h->guard.dropped_bytes <= DROPPED_MAX;
+}
+
+bool http2_guard_block_ends(struct http2_session *h) {
+        return spend(h, h->guard.dropped_bytes / DROPPED_PER_FRAME);
 }
 
 static uint32_t cost_of(uint8_t type, uint8_t flags, uint32_t bytes) {

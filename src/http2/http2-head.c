@@ -208,26 +208,27 @@ static void add_pseudo(struct http2_head *head, struct text name, nghttp2_rcbuf 
         head->pseudo[which] = value;
 }
 
-void http2_head_add(struct http2_session *h, nghttp2_rcbuf *name, nghttp2_rcbuf *value) {
+bool http2_head_add(struct http2_session *h, nghttp2_rcbuf *name, nghttp2_rcbuf *value) {
         struct http2_head *head = &h->head;
         struct text n = text_of_rcbuf(name), v = text_of_rcbuf(value);
 
         if (head->refused)
-                return;
+                return false;
         if (n.size && n.data[0] == ':') {
                 add_pseudo(head, n, value);
-                return;
+                return true;
         }
         if (!head->has_line)
                 put_request_line(h);
         if (head->refused)
-                return;
+                return false;
         if (text_equal(n, TEXT("host")))
                 add_host(h, v);
         else if (text_equal(n, TEXT("cookie")))
                 add_cookie(h, v);
         else
                 add_line(h, n, v);
+        return true;
 }
 
 /* ---- its life ---- */

@@ -59,8 +59,9 @@ struct http2_guard {
         uint8_t preface_left; /* bytes of it to come */
         uint8_t head[HTTP2_FRAME_HEAD_BYTES];
         uint8_t head_bytes;
-        bool in_block;         /* between HEADERS and the last CONTINUATION */
-        uint32_t payload_left; /* of the frame whose head is whole */
+        bool in_block;          /* between HEADERS and the last CONTINUATION */
+        uint32_t payload_left;  /* of the frame whose head is whole */
+        uint32_t dropped_bytes; /* of the block's fields, as RFC 9113, 6.5.2 counts them */
 };
 
 enum http2_pseudo {
@@ -201,12 +202,19 @@ int http2_guard_next(struct http2_session *h, struct text *data, struct text *re
 bool http2_guard_refused(struct http2_session *h);
 /* Bytes of bodies moved, `frames` of DATA among them that we sent: who does that may talk more. */
 void http2_guard_moved(struct http2_session *h, size_t bytes, unsigned frames);
+/*
+ * A header block; a field in it of so many bytes that nobody keeps; its end. False: too much of it.
+ */
+void http2_guard_block_begins(struct http2_session *h);
+bool http2_guard_dropped(struct http2_session *h, size_t bytes);
+bool http2_guard_block_ends(struct http2_session *h);
 /* Nothing that has begun is not whole. */
 bool http2_guard_is_between(const struct http2_guard *g);
 
 /* http2-head.c */
 int http2_head_begin(struct http2_session *h, int32_t id); /* Errors: -ENOMEM */
-void http2_head_add(struct http2_session *h, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+/* False: it was dropped, as the request is refused already. */
+bool http2_head_add(struct http2_session *h, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
 /* The block is whole. 0: `*ret` is its request; else a status to refuse it with. */
 int http2_head_end(struct http2_session *h, bool has_body, struct exchange **ret);
 void http2_head_drop(struct http2_session *h);

@@ -80,6 +80,7 @@ static void look_at_leaving(struct http2_session *h) {
 /* ---- nghttp2 calls back ---- */
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *session) {
+        http2_guard_block_begins(session);
         if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
                 return 0;
         return http2_head_begin(session, frame->hd.stream_id) < 0
@@ -93,9 +94,13 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, nghttp2_rc
 
         /* trailers are of no use to any handler */
         if (frame->headers.cat == NGHTTP2_HCAT_REQUEST && h->head.x &&
-            h->head.id == frame->hd.stream_id)
-                http2_head_add(h, name, value);
-        return 0;
+            h->head.id == frame->hd.stream_id && http2_head_add(h, name, value))
+                return 0;
+        if (likely(http2_guard_dropped(h, nghttp2_rcbuf_get_buf(name).len +
+                                                  nghttp2_rcbuf_get_buf(value).len)))
+                return 0;
+        http2_hang_up(h, NGHTTP2_ENHANCE_YOUR_CALM);
+        return NGHTTP2_ERR_PAUSE; /* the rest of the block is not even deciphered */
 }
 
 /* What nghttp2 would ignore makes a request malformed (RFC 9113, 8.2.1). */
@@ -109,6 +114,8 @@ static void on_headers(struct http2_session *h, const nghttp2_frame *frame) {
         struct exchange *x;
         int refused;
 
+        if (!http2_guard_block_ends(h))
+                http2_hang_up(h, NGHTTP2_ENHANCE_YOUR_CALM);
         if (frame->headers.cat != NGHTTP2_HCAT_REQUEST || !h->head.x ||
             h->head.id != frame->hd.stream_id)
                 return;

@@ -150,26 +150,83 @@ static void continuation_floods(void **state) {
         }
 }
 
-/* An HPACK bomb in one block: far more than the head may have is not kept. */
-static void hpack_bomb(void **state) {
+/* A client with a field of 2,900 bytes in HPACK's table. */
+static struct peer *peer_with_bomb(void) {
         struct peer *p = peer_new();
-        static char fields[5000], bomb[16000];
+        static char fields[5000];
 
         memset(fields, 'a', sizeof(fields));
         memcpy(fields, "GET /mute\nx-bomb: ", 18);
         fields[2900] = '\0';
         peer_headers(p, 1, fields, NGHTTP2_FLAG_END_STREAM);
+        return p;
+}
+
+/* A block that names that field so often, as a request's head or as its trailers. */
+static void write_bomb(struct peer *p, uint32_t id, size_t times, bool trailers) {
+        static char bomb[16000];
+        size_t head = trailers ? 0 : 6;
+
         memset(bomb, 0xbe, sizeof(bomb));
-        memcpy(bomb,
-               "\x82\x84\x86\x01\x01"
-               "a",
-               6);
-        bomb[4] = 1;
-        peer_frame(p, NGHTTP2_HEADERS, 5, 3, bomb, sizeof(bomb));
+        if (!trailers)
+                memcpy(bomb,
+                       "\x82\x84\x86\x01\x01"
+                       "a",
+                       head);
+        peer_frame(p, NGHTTP2_HEADERS, 5, id, bomb, head + times);
         peer_go(p);
+}
+
+/* An HPACK bomb in one block: far more than the head may have is not kept, nor deciphered. */
+static void hpack_bomb(void **state) {
+        for (int trailers = 0; trailers <= 1; trailers++) {
+                struct peer *p = peer_with_bomb();
+
+                if (trailers)
+                        peer_headers(p, 3, "POST /mute", 0);
+                write_bomb(p, 3, 15000, trailers);
+                assert_true(peer_was_hung_up_on(p, NGHTTP2_ENHANCE_YOUR_CALM));
+                assert_true(p->h->guard.dropped_bytes < 150 * 1024);
+                assert_true(p->h->memory.most < MEMORY_MAX);
+                peer_free(p);
+        }
+}
+
+/* Small ones are refused one by one, but not without an end. */
+static void small_hpack_bombs(void **state) {
+        struct peer *p = peer_with_bomb();
+        unsigned i = 0;
+
+        write_bomb(p, 3, 30, false);
         assert_int_equal(peer_stream(p, 3)->status, 431);
+        for (; i < 1000 && p->end == PEER_OPEN; i++)
+                write_bomb(p, 5 + 2 * i, 30, false);
+        assert_in_range(i, 10, 50);
+        assert_true(peer_was_hung_up_on(p, NGHTTP2_ENHANCE_YOUR_CALM));
         assert_true(p->h->memory.most < MEMORY_MAX);
+        peer_free(p);
+}
+
+/* A client that has gathered too many cookies is told so, and may go on without them. */
+static void cookies_without_measure(void **state) {
+        struct peer *p = peer_new();
+        struct buffer fields = {};
+        char line[200];
+
+        memset(line, 'c', sizeof(line));
+        memcpy(line, "cookie: ", 8);
+        line[sizeof(line) - 1] = '\n';
+        buffer_printf(&fields, "GET /now\n");
+        for (unsigned i = 0; i < 300; i++)
+                buffer_append(&fields, line, sizeof(line));
+        buffer_append(&fields, "", 1);
+        peer_headers(p, 1, fields.data, NGHTTP2_FLAG_END_STREAM);
+        peer_get(p, 3, "/now");
+        peer_go(p);
+        assert_int_equal(peer_stream(p, 1)->status, 431);
+        assert_int_equal(peer_stream(p, 3)->status, 200);
         assert_int_equal(p->end, PEER_OPEN);
+        buffer_finish(&fields);
         peer_free(p);
 }
 
@@ -298,6 +355,8 @@ int main(void) {
                 cmocka_unit_test(floods_end_the_connection),
                 cmocka_unit_test(continuation_floods),
                 cmocka_unit_test(hpack_bomb),
+                cmocka_unit_test(small_hpack_bombs),
+                cmocka_unit_test(cookies_without_measure),
                 cmocka_unit_test(table_sizes),
                 cmocka_unit_test(settings_in_one_frame),
                 cmocka_unit_test(who_never_reads_is_not_heard),
