@@ -48,7 +48,7 @@ void exchange_answer(struct exchange *x, unsigned status, struct text fields, ui
         }
         x->status = (uint16_t)status;
         x->fields = fields;
-        x->body_bytes = body_bytes;
+        x->body_bytes = x->body_left = body_bytes;
         x->carrier->answered(x);
 }
 
@@ -63,7 +63,6 @@ void exchange_refuse(struct exchange *x, unsigned status, struct text fields) {
                              "<!DOCTYPE html>\n<title>%u %.*s</title>\n<h1>%u %.*s</h1>\n", status,
                              TEXT_ARGS(reason), status, TEXT_ARGS(reason));
                 x->page_bytes = (uint8_t)MIN(n, UINT8_MAX);
-                x->page_taken = 0;
                 x->page_fields = TEXT("Content-Type: text/html\r\n");
                 x->refused = true;
         }
@@ -105,7 +104,7 @@ struct exchange *exchange_new(struct http_session *s, const struct exchange_carr
         x->route = NULL;
         x->status = 0;
         x->started = x->finished = x->failed = x->refused = false;
-        x->page_bytes = x->page_taken = 0;
+        x->page_bytes = 0;
         x->fields = x->page_fields = x->route_fields = (struct text){};
         x->body_bytes = 0;
         x->error = 0;
@@ -209,25 +208,37 @@ int exchange_keep_head(struct exchange *x) {
         return 0;
 }
 
+static int pull_page(struct exchange *x, uint64_t room_bytes, struct exchange_piece *ret) {
+        uint64_t taken = x->page_bytes - x->body_left;
+
+        *ret = (struct exchange_piece){ .data = x->page + taken, .bytes = room_bytes };
+        return 0;
+}
+
+/* Does the piece fit to what was promised? */
+static bool piece_is_sound(const struct exchange *x, const struct exchange_piece *piece,
+                           uint64_t room_bytes) {
+        /* without bytes and without an end it would be asked for ever */
+        return invariant(piece->bytes <= room_bytes) && invariant(piece->bytes || piece->last) &&
+               invariant(x->body_left == EXCHANGE_LENGTH_UNKNOWN || !piece->last ||
+                         piece->bytes == x->body_left);
+}
+
 int exchange_pull(struct exchange *x, uint64_t room_bytes, struct exchange_piece *ret) {
         int r;
 
-        if (x->refused) {
-                uint64_t n = MIN(room_bytes, (uint64_t)(x->page_bytes - x->page_taken));
-
-                *ret = (struct exchange_piece){ .data = x->page + x->page_taken, .bytes = n };
-                x->page_taken += (uint8_t)n;
-                ret->last = x->page_taken == x->page_bytes;
-                return 0;
-        }
-        if (!invariant(x->handler->pull))
+        if (!invariant(x->refused || x->handler->pull))
                 return -EBADMSG;
-        r = x->handler->pull(x, room_bytes, ret);
+        room_bytes = MIN(room_bytes, x->body_left);
+        r = (x->refused ? pull_page : x->handler->pull)(x, room_bytes, ret);
         if (r)
                 return r;
-        /* without bytes and without an end it would be asked for ever */
-        if (!invariant(ret->bytes <= room_bytes) || !invariant(ret->bytes || ret->last))
+        if (!piece_is_sound(x, ret, room_bytes))
                 return -EBADMSG;
+        if (x->body_left != EXCHANGE_LENGTH_UNKNOWN) {
+                x->body_left -= ret->bytes;
+                ret->last = x->body_left == 0;
+        }
         return 0;
 }
 

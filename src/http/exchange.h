@@ -16,6 +16,7 @@ struct exchange;
 struct http_session;
 
 enum { EXCHANGE_LATER = 1 };
+enum { EXCHANGE_PIECE_BYTES_MAX = 1 << 30 }; /* carriers ask for no more at once */
 enum { EXCHANGE_STATE_BYTES = 256, EXCHANGE_CARRIER_BYTES = 160 };
 #define EXCHANGE_LENGTH_UNKNOWN UINT64_MAX
 
@@ -95,11 +96,12 @@ struct exchange {
         bool finished;   /* `finish` was or is being called: no exchange_*() call may follow */
         bool failed;     /* to be given up with `error` */
         bool refused;    /* the answer's body is `page` */
-        uint8_t page_bytes, page_taken;
+        uint8_t page_bytes;
         struct text fields;      /* "Name: value\r\n" lines */
         struct text route_fields; /* lines that all answers of its route have; the server's */
         struct text page_fields; /* the same for what describes `page`; a constant, mostly empty */
         uint64_t body_bytes;     /* length of the answer's body, or EXCHANGE_LENGTH_UNKNOWN */
+        uint64_t body_left;      /* of it, not pulled yet; the same where that is unknown */
 
         int error; /* why it was given up: 0, or -errno (-ECONNRESET, -ETIMEDOUT, …) */
         uint64_t started_usec; /* when the head's first byte came; monotonic */
@@ -107,7 +109,6 @@ struct exchange {
 
         /* the carrier's own; `carrier_state` comes as it was left, not zeroed */
         void *carrier_data;
-        uint64_t carrier_left;
         struct exchange_piece piece; /* being sent from where it lies */
         _Alignas(16) char carrier_state[EXCHANGE_CARRIER_BYTES];
         char *head_heap;             /* the head, where `head_room` is too small for it */
@@ -198,8 +199,9 @@ void exchange_take_over(struct exchange *x, int error);
 int exchange_keep_head(struct exchange *x);
 
 /*
- * The next piece, as exchange_handler.pull. Bytes handed on are to be counted in x->sent_bytes.
- * Errors: also -EBADMSG, for a piece that cannot be.
+ * The next piece, as exchange_handler.pull, of at most `room_bytes` and of what is left. The one
+ * that completes the promised length is the last, whether or not the handler says so. Bytes handed
+ * on are to be counted in x->sent_bytes. Errors: also -EBADMSG, for a piece that cannot be.
  */
 int exchange_pull(struct exchange *x, uint64_t room_bytes, struct exchange_piece *ret);
 

@@ -20,7 +20,6 @@ enum {
         WAKES_MAX = 100,            /* of a handler from inside its `pull`, and no piece: a bug */
         FRAME_BYTES_MAX = 32,       /* a chunk's size line, the CRLF behind it and the last chunk */
 };
-#define PIECE_BYTES_MAX (UINT64_C(1) << 30) /* asked for at once when the length is not known */
 
 static char *put(char *at, const void *bytes, size_t size) {
         memcpy(at, bytes, size);
@@ -137,7 +136,6 @@ static int write_head(struct http1_session *h, struct exchange *x) {
         h->progress.framing = framing_of(x);
         h->session.ends_by_close = h->progress.framing == HTTP1_FRAMING_CLOSE;
         at = put_head(h, x, h->chunk + h->chunk_used);
-        x->carrier_left = x->body_bytes;
         if (unlikely(need > chunk_room(h))) {
                 h->progress.writing = HTTP1_WRITE_FIELDS;
         } else {
@@ -161,21 +159,6 @@ int http1_answer_continue(struct http1_session *h) {
 }
 
 /* ---- the body ---- */
-
-/*
- * Does the piece fit to what the head has promised? With a known length, find out if it is the
- * last.
- */
-static bool piece_is_sound(const struct http1_session *h, struct exchange *x,
-                           struct exchange_piece *piece) {
-        if (h->progress.framing != HTTP1_FRAMING_LENGTH)
-                return true;
-        if (!invariant(!piece->last || piece->bytes == x->carrier_left))
-                return false;
-        x->carrier_left -= piece->bytes; /* it is at most what was asked for */
-        piece->last = x->carrier_left == 0;
-        return true;
-}
 
 /* Copy the piece to the chunk, or note it to be sent from where it lies. */
 static void take_piece(struct http1_session *h, struct exchange *x,
@@ -204,7 +187,6 @@ static void take_piece(struct http1_session *h, struct exchange *x,
 }
 
 static int write_body(struct http1_session *h, struct exchange *x) {
-        bool counted = h->progress.framing == HTTP1_FRAMING_LENGTH;
         unsigned woken = 0;
 
         while (h->progress.writing == HTTP1_WRITE_BODY && !h->progress.waits &&
@@ -213,13 +195,13 @@ static int write_body(struct http1_session *h, struct exchange *x) {
                 int r;
 
                 h->progress.waits = true; /* a wake from inside the call takes it back */
-                r = exchange_pull(x, counted ? x->carrier_left : PIECE_BYTES_MAX, &piece);
+                r = exchange_pull(x, EXCHANGE_PIECE_BYTES_MAX, &piece);
                 if (x->failed)
                         return 0;
                 if (r > 0 && (h->progress.waits || invariant(++woken < WAKES_MAX)))
                         continue;
                 h->progress.waits = false;
-                if (r > 0 || (r == 0 && !piece_is_sound(h, x, &piece)))
+                if (r > 0)
                         r = -EBADMSG;
                 if (r < 0) {
                         x->failed = true;

@@ -24,7 +24,6 @@ enum {
         /* with its head a frame fills one record of TLS; a longer one would begin a second */
         LENT_BYTES_MAX = HTTP2_FRAME_BYTES_MAX - HTTP2_FRAME_HEAD_BYTES,
 };
-#define PIECE_BYTES_MAX (UINT64_C(1) << 30) /* asked for at once when the length is not known */
 
 /* ---- the head ---- */
 
@@ -135,7 +134,6 @@ void http2_answer_begin(struct http2_session *h, struct http2_stream *st) {
         st->answering = true;
         st->moved_usec = http2_now(h);
         h->answering++;
-        x->carrier_left = x->body_bytes;
         x->piece.bytes = 0;
         r = l.too_many ? -E2BIG
                        : nghttp2_submit_response(h->ng, st->id, l.nv, l.count,
@@ -155,35 +153,21 @@ void http2_answer_continue(struct http2_session *h, struct http2_stream *st) {
 
 /* ---- the body ---- */
 
-/* As HTTP/1's: does the piece fit to what the head has promised, and is it the last? */
-static bool piece_is_sound(struct exchange *x) {
-        struct exchange_piece *piece = &x->piece;
-
-        if (x->body_bytes == EXCHANGE_LENGTH_UNKNOWN)
-                return true;
-        if (!invariant(!piece->last || piece->bytes == x->carrier_left))
-                return false;
-        x->carrier_left -= piece->bytes; /* it is at most what was asked for */
-        piece->last = x->carrier_left == 0;
-        return true;
-}
-
 /* The next piece, to x->piece. EXCHANGE_LATER, or -errno: the exchange failed. */
 static int pull(struct http2_session *h, struct http2_stream *st, struct exchange *x) {
-        bool counted = x->body_bytes != EXCHANGE_LENGTH_UNKNOWN;
         unsigned woken = 0;
         int r;
 
         do {
                 http2_set_waiting(h, st, true); /* a wake from inside the call takes it back */
-                r = exchange_pull(x, counted ? x->carrier_left : PIECE_BYTES_MAX, &x->piece);
+                r = exchange_pull(x, EXCHANGE_PIECE_BYTES_MAX, &x->piece);
                 if (x->failed)
                         return x->error;
                 if (r > 0 && st->waits)
                         return r;
         } while (r > 0 && invariant(++woken < WAKES_MAX));
         http2_set_waiting(h, st, false);
-        if (r > 0 || (r == 0 && !piece_is_sound(x)))
+        if (r > 0)
                 return -EBADMSG;
         st->has_last = x->piece.last;
         return r;

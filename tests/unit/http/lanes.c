@@ -170,7 +170,6 @@ static int head_send(struct lanes_session *l, struct lane *lane, struct http_out
         int n = snprintf(l->frame, sizeof(l->frame), "%u status %u %zu\n%.*s%.*s", lane->id,
                          x->status, fields_bytes, TEXT_ARGS(x->fields), TEXT_ARGS(x->page_fields));
 
-        x->carrier_left = x->body_bytes;
         lane->head_sent = true;
         if (!exchange_has_body(x)) {
                 n += snprintf(l->frame + n, sizeof(l->frame) - (size_t)n, "%u last 0\n", lane->id);
@@ -182,21 +181,13 @@ static int head_send(struct lanes_session *l, struct lane *lane, struct http_out
 /* HTTP_OUTPUT_NONE: the handler has none, or has failed. */
 static int piece_send(struct lanes_session *l, struct lane *lane, struct http_output *ret) {
         struct exchange *x = lane->exchange;
-        bool counted = x->body_bytes != EXCHANGE_LENGTH_UNKNOWN;
         int n, r;
 
         lane->waits = true;
-        r = exchange_pull(x, counted ? MIN(l->room_bytes, x->carrier_left) : l->room_bytes,
-                          &x->piece);
+        r = exchange_pull(x, l->room_bytes, &x->piece);
         if (r > 0)
                 return HTTP_OUTPUT_NONE;
         lane->waits = false;
-        if (r == 0 && counted) {
-                x->carrier_left -= x->piece.bytes;
-                if (!invariant(!x->piece.last || x->carrier_left == 0))
-                        r = -EBADMSG;
-                x->piece.last = x->carrier_left == 0;
-        }
         if (r < 0) {
                 x->failed = true;
                 x->error = r;
