@@ -5,16 +5,14 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "handlers/media-types.h"
 #include "http/date.h"
+#include "loop/loop.h"
 
 /*
  * When may bytes be kept, and called by a strong ETag? A file system stamps a change with a clock
@@ -69,23 +67,13 @@ static bool is_near(const struct timespec *t, uint64_t real_usec) {
 
 /* ---- the body ---- */
 
-/* tmpfs is its own page cache, and does not know RWF_NOWAIT. */
-static bool is_in_memory(int fd) {
-        struct statfs fs;
-
-        return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
-}
-
+/*
+ * Not in the page cache, or the file system cannot tell, or it shrank: the pool finds out.
+ */
 static int read_at_once(int fd, char *data, size_t bytes) {
-        struct iovec iov = { data, bytes };
-        ssize_t n = bytes ? preadv2(fd, &iov, 1, 0, RWF_NOWAIT) : 0;
+        struct loop_file_read read = { .file = fd, .bytes = bytes, .to = data };
 
-        if (n < 0 && errno == EOPNOTSUPP && is_in_memory(fd))
-                n = pread(fd, data, bytes, 0);
-        /*
-         * not in the page cache, or the file system cannot tell, or it shrank: the pool finds out
-         */
-        return n == (ssize_t)bytes ? 0 : -EAGAIN;
+        return loop_read_now(&read) == (ssize_t)bytes ? 0 : -EAGAIN;
 }
 
 /* Gives how many bytes there were. Errors: -errno. */

@@ -116,7 +116,7 @@ int files_root_new(const char *path, char *const *index, struct files_root **ret
         static _Atomic uint64_t last_id;
         _cleanup_(files_root_unrefp)
         struct files_root *root = calloc(1, sizeof(*root));
-        struct files_folder folder;
+        struct files_folder folder = {};
         int r;
 
         if (!root)

@@ -32,6 +32,7 @@ static void (*before_read)(void);
 static void (*after_read)(void);
 static int at_once_error; /* of reads that must not wait */
 static _Atomic unsigned waiting_reads;
+static unsigned interruptions; /* of reads at once, still to come */
 
 /* as the C library's headers name them with 64-bit offsets */
 ssize_t __real_preadv64v2(int fd, const struct iovec *iov, int count, off_t offset, int flags);
@@ -51,6 +52,11 @@ ssize_t __wrap_preadv64v2(int fd, const struct iovec *iov, int count, off_t offs
         ssize_t n;
 
         assert(flags == RWF_NOWAIT);
+        if (interruptions) {
+                interruptions--;
+                errno = EINTR;
+                return -1;
+        }
         if (at_once_error) {
                 errno = at_once_error;
                 return -1;
@@ -210,7 +216,7 @@ static void file_that_shrinks_gives_what_is_left(void **state) {
 
 /* On the loop only what is in memory is read; the rest is for the pool. */
 static void cold_bytes_are_read_on_the_pool(void **state) {
-        static const int errors[] = { EAGAIN, EOPNOTSUPP, EINTR, ENOSYS };
+        static const int errors[] = { EAGAIN, EOPNOTSUPP, EIO, ENOSYS };
         uint64_t offloaded;
 
         /* the first file of all may be offloaded for the table of media types */
@@ -227,6 +233,15 @@ static void cold_bytes_are_read_on_the_pool(void **state) {
                 assert_true(site_offloaded(site) > offloaded);
                 assert_true(waiting_reads > 0);
         }
+}
+
+/* A signal says nothing about the file. */
+static void interrupted_reads_are_repeated(void **state) {
+        tree_write(&site->tree, "x.txt", TEXT("bytes"));
+        interruptions = 3;
+        assert_int_equal(get(site, &a, "/x.txt"), 200);
+        assert_true(asked_body_is(&a, TEXT("bytes")));
+        assert_int_equal(interruptions, 0);
 }
 
 /* How many jobs it takes to look at the root's folder: none where openat2(2) does it at once. */
@@ -414,6 +429,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(file_that_shrinks_gives_what_is_left, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(cold_bytes_are_read_on_the_pool, setup, teardown),
+                cmocka_unit_test_setup_teardown(interrupted_reads_are_repeated, setup, teardown),
                 cmocka_unit_test_setup_teardown(foreign_file_systems_are_for_the_pool, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(hanging_file_system_stalls_no_loop,
