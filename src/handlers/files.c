@@ -567,7 +567,8 @@ int files_route_prepare(struct handler_route *route, char reason[static HANDLER_
         int r = files_root_new(settings->root, settings->index, &root);
 
         if (r < 0) {
-                snprintf(reason, HANDLER_REASON_BYTES, "Root=%.*s: %s; %s", 256, settings->root,
+                snprintf(reason, HANDLER_REASON_BYTES, "%s=%.*s: %s; %s",
+                         settings->is_challenge ? "Challenge" : "Root", 256, settings->root,
                          r == -ENOTDIR ? "is not a folder" : strerror(-r), files_cure(r));
                 return r;
         }
