@@ -291,3 +291,9 @@ void stream_sent(struct tls_stream *stream);
 const char *stream_why(const struct tls_stream *stream);
 /* Nothing goes on. */
 int stream_fail(struct tls_stream_full *s, int error, const char *why);
+
+/* ---- tls-kernel.c ---- */
+
+ssize_t stream_kernel_keys(const struct tls_stream *stream,
+                           unsigned char to[static TLS_KERNEL_KEYS_BYTES_MAX]);
+void stream_kernel_writes(struct tls_stream *stream);

@@ -24,6 +24,8 @@ DEFINE_MODULE(struct tls_module,
         .end = stream_end,
         .output = stream_output,
         .sent = stream_sent,
+        .kernel_keys = stream_kernel_keys,
+        .kernel_writes = stream_kernel_writes,
         .why = stream_why
 );
 /* clang-format on */

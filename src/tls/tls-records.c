@@ -10,9 +10,7 @@
  * What a peer may send when the handshake is over: data, close_notify and other alerts, and in TLS
  * 1.3 KeyUpdate. All else ends the connection, renegotiation in TLS 1.2 included.
  *
- * Handing a direction over to kernel TLS: it needs just what struct tls_direction has (key, nonce,
- * sequence; TLS 1.2: explicit_nonce). What stands in the output must be in the kernel before TLS_TX
- * is set, and no part of a record may be in `partial` or lent when TLS_RX is.
+ * Once the kernel writes (tls-kernel.c) one message at most is ours to send, an alert.
  */
 #include "tls/tls-internal.h"
 
@@ -161,8 +159,14 @@ static int record_finish(struct tls_stream_full *s, enum tls_content type, const
 
 int record_write(struct tls_stream_full *s, enum tls_content type, const void *data, size_t size) {
         struct record r;
-        int e = record_begin(s, type, size, &r);
+        int e;
 
+        if (s->stream.kernel_writes) {
+                assert(!s->block_count);
+                s->stream.output_type = type;
+                return output_append(s, data, size);
+        }
+        e = record_begin(s, type, size, &r);
         return e < 0 ? e : record_finish(s, type, &r, data, size);
 }
 
@@ -289,6 +293,9 @@ static int take_handshake(struct tls_stream_full *s, const unsigned char *data, 
                                      "a KeyUpdate that asks for what does not exist");
         if (!s->key_updates)
                 return record_refuse(s, SSL_AD_UNEXPECTED_MESSAGE, "too many KeyUpdate messages");
+        if (data[4] && s->stream.kernel_writes && !s->ended)
+                return record_refuse(s, SSL_AD_INTERNAL_ERROR,
+                                     "the kernel has keys that cannot be updated");
         s->key_updates--;
         r = keys_update(s->worker, s->suite, &s->reads);
         /* one answer may stand for many: a peer who does not read cannot make them pile up */

@@ -212,6 +212,7 @@ ssize_t stream_write(struct tls_stream *stream, const struct iovec *iov, unsigne
 
         if (s->failed)
                 return s->failed;
+        assert(!stream->kernel_writes);
         if (s->handshake || s->ended)
                 return 0;
         n = record_write_iov(s, iov, count);

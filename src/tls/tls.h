@@ -103,6 +103,9 @@ enum tls_state {
 /* The most plaintext of a record (RFC 8446, 5.1); how much may wait to be sent, in such. */
 enum { TLS_RECORD_BYTES = 16384, TLS_OUTPUT_PARTS_MAX = 4 };
 
+/* The longest of linux/tls.h's structs tls12_crypto_info_*. */
+enum { TLS_KERNEL_KEYS_BYTES_MAX = 56 };
+
 /*
  * The part that the connection looks at, read-only for it. The rest follows in memory.
  *
@@ -115,6 +118,8 @@ struct tls_stream {
         bool has_output;            /* output() gives something */
         bool resumed;               /* by a ticket */
         bool plain_http;            /* feed() failed since the peer does not speak TLS, but HTTP */
+        bool kernel_writes;         /* kernel_writes() was called */
+        uint8_t output_type;        /* the content type of output(), once the kernel writes */
         uint16_t protocol;          /* TLS_1_2, TLS_1_3; 0 in the handshake */
         const void *site;           /* tls_site.owner that its name chose; NULL in the handshake */
         struct text client_subject; /* of a verified client certificate (RFC 4514); else empty */
@@ -177,6 +182,20 @@ struct tls_module {
          */
         unsigned (*output)(struct tls_stream *s, struct iovec parts[static TLS_OUTPUT_PARTS_MAX]);
         void (*sent)(struct tls_stream *s); /* all of the last output() */
+
+        /*
+         * What setsockopt(2) wants for TLS_TX, with which the kernel takes over where the last
+         * record ended; to be erased. Only when the stream is open and all its output was sent.
+         * Gives its size. Errors: -EOPNOTSUPP: it is none for the kernel.
+         */
+        ssize_t (*kernel_keys)(const struct tls_stream *s,
+                               unsigned char to[static TLS_KERNEL_KEYS_BYTES_MAX]);
+        /*
+         * The kernel has taken them: data goes to it as it is, without write(). What end() and
+         * failures leave in the output is then one message in clear, to be sent as a record of type
+         * `output_type`. A peer that asks for new keys is refused from now on.
+         */
+        void (*kernel_writes)(struct tls_stream *s);
 
         /* Why a call failed, for a person; a constant. "" where none did. */
         const char *(*why)(const struct tls_stream *s);
