@@ -101,6 +101,10 @@ const struct setting settings_table[] = {
           "The ciphers of TLS 1.2, as ciphers(1) writes them. "
           "There is seldom a reason to choose other ones than emberd does: forward secrecy and "
           "authenticated encryption, all others left out." },
+        { SECTION_SERVER, "KernelTLS", SETTING_CHOICE, "auto | no",
+          KERNEL_TLS_AUTO, "auto", KERNEL_TLS_NO, SERVER(kernel_tls),
+          "Whether long files are left to the kernel to encipher, over HTTP/1.1, where its module "
+          "tls is loaded; see emberd(8)." },
 
         { SECTION_LISTENER, "Address", SETTING_ADDRESS, "ADDRESS",
           0, "", 0, LISTENER(address),

@@ -68,6 +68,7 @@ struct settings_tls {
 };
 
 enum settings_http2 { HTTP2_AUTO, HTTP2_YES, HTTP2_NO };
+enum settings_kernel_tls { KERNEL_TLS_AUTO, KERNEL_TLS_NO };
 enum settings_min_protocol { MIN_PROTOCOL_TLS_1_2, MIN_PROTOCOL_TLS_1_3 };
 
 struct settings_site {
@@ -109,6 +110,7 @@ struct settings {
         enum settings_min_protocol min_protocol;
         struct settings_origin ciphers_origin;
         char *ciphers; /* of TLS 1.2, as ciphers(1); NULL: the module's own */
+        enum settings_kernel_tls kernel_tls;
 
         struct settings_listener *listeners;
         size_t listener_count;

@@ -97,6 +97,7 @@ void conn_receive(struct conn *c) {
 void conn_output_init(struct conn *c, struct conn_output *o) {
         o->conn = c;
         o->send = (struct loop_file_send){};
+        o->by_file_send = false;
         o->progress_seen = INT64_MIN;
         c->output = o;
 }
@@ -150,6 +151,7 @@ static void conn_send(struct conn *c) {
                           conn_send_done);
                 return;
         }
+        o->by_file_send = true;
         o->send.head = o->out.parts;
         o->send.head_count = o->out.count;
         o->send.file = o->out.file;

@@ -28,6 +28,7 @@ struct conn_output {
         struct http_output out;
         struct loop_file_send send; /* its `op` serves for sends from memory and for yielding too */
         struct conn *conn;
+        bool by_file_send; /* send.sent is how far it has got, else send.op.send.taken */
         /* at the last look, to tell a slow reader from one that has stopped */
         int64_t progress_seen;
 };

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/conn-io.h"
+#include "server/conn-tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "tls/tls.h"
 
 /*
  * What lies between the socket and the session where there is TLS: ciphertext that came is given to
@@ -20,7 +19,7 @@
  *
  * A file's bytes are read into the set's room, as much as goes into one send. What is not in the
  * page cache is read by the pool, into memory of the output's own; the connection waits for it as
- * for a send, and lives until it is done.
+ * for a send, and lives until it is done. Long ones may be left to the kernel: conn-tls-kernel.c.
  */
 
 enum {
@@ -28,32 +27,6 @@ enum {
         TLS_OUTPUTS_KEPT = 128,
         SEND_BYTES = 64 * 1024, /* encrypted at once; little more lies between us and the client */
 };
-
-struct conn_tls {
-        struct tls_stream *stream; /* NULL: nothing has come yet */
-        int broken;                /* to be closed with, once the alert was sent */
-        bool opened, ended;
-};
-
-struct conn_tls_output {
-        struct conn_output output; /* its `out`: what of the session's is not encrypted yet */
-        struct iovec parts[TLS_OUTPUT_PARTS_MAX];
-        struct loop_file_read read;
-        char *cold;      /* what the pool reads into */
-        size_t cold_has; /* bytes read there, not encrypted yet */
-        size_t cold_at;
-        int outcome;    /* of the session's output() */
-        bool has_plain; /* `out` is not used up */
-        bool reading;
-};
-
-static const struct tls_module *tls_of(const struct conn *c) {
-        return c->set->tls;
-}
-
-static struct conn_tls_output *output_of(struct conn *c) {
-        return container_of(c->output, struct conn_tls_output, output);
-}
 
 /* ---- its life ---- */
 
@@ -111,12 +84,15 @@ void conn_tls_say_goodbye(struct conn *c) {
         struct conn_tls *t = c->tls;
         struct iovec parts[TLS_OUTPUT_PARTS_MAX];
         struct msghdr message = { .msg_iov = parts };
+        char control[CMSG_SPACE(sizeof(uint8_t))] = "";
 
         if (!t->opened || t->broken || t->ended || c->output || t->stream->has_output)
                 return;
         t->ended = true;
         tls_of(c)->end(t->stream);
         message.msg_iovlen = tls_of(c)->output(t->stream, parts);
+        if (t->stream->kernel_writes)
+                conn_tls_kernel_mark(&message, control, t->stream->output_type);
         if (message.msg_iovlen)
                 (void)sendmsg(c->socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -136,6 +112,7 @@ static int conn_tls_broke(struct conn *c, int error) {
                 log_debug("TLS with %s was ended: %s", peer, tls_of(c)->why(c->tls->stream));
         }
         c->tls->broken = error;
+        conn_tls_kernel_stop(c);
         return 0;
 }
 
@@ -200,8 +177,6 @@ static void take_off(struct http_output *out, size_t bytes) {
         out->file_offset += bytes;
         out->file_bytes -= bytes;
 }
-
-static void conn_tls_go_on(struct conn *c);
 
 static void cold_read_done(struct loop_file_read *read) {
         struct conn_tls_output *o = container_of(read, struct conn_tls_output, read);
@@ -288,7 +263,7 @@ static ssize_t conn_tls_encrypt(struct conn *c, struct conn_tls_output *o, size_
 
 /*
  * Fill the stream's output with what the session has. 0, or -errno; `outcome` says why it ended,
- * unless there is more (`has_plain`) or the pool reads.
+ * unless there is more (`has_plain`; which the kernel may encipher) or the pool reads.
  */
 static int conn_tls_fill(struct conn *c, struct conn_tls_output *o) {
         size_t room = SEND_BYTES;
@@ -304,6 +279,8 @@ static int conn_tls_fill(struct conn *c, struct conn_tls_output *o) {
                                 return r < 0 ? r : 0;
                         o->has_plain = true;
                 }
+                if (conn_tls_kernel_takes(c, o))
+                        return 0;
                 n = conn_tls_encrypt(c, o, room);
                 if (n < 0 || o->reading)
                         return n < 0 ? (int)n : 0;
@@ -319,13 +296,13 @@ static int conn_tls_fill(struct conn *c, struct conn_tls_output *o) {
 /* ---- sending ---- */
 
 void conn_tls_output_free(struct conn *c) {
-        struct conn_tls_output *o = output_of(c);
+        struct conn_tls_output *o = conn_tls_output_of(c);
 
         free(o->cold);
         pool_give(&c->set->tls_outputs, o);
 }
 
-static void conn_tls_send_done(struct loop_op *op) {
+void conn_tls_send_done(struct loop_op *op) {
         struct loop_file_send *send = container_of(op, struct loop_file_send, op);
         struct conn *c = container_of(send, struct conn_output, send)->conn;
 
@@ -348,6 +325,10 @@ static void conn_tls_send(struct conn *c, struct conn_tls_output *o) {
 
         if (c->tls->opened || last)
                 conn_set_deadline(c, last ? LAST_WORD_USEC : c->set->limits.send_timeout_usec);
+        if (c->tls->stream->kernel_writes) {
+                conn_tls_kernel_send_alert(c, o, count);
+                return;
+        }
         loop_send(&c->socket, &o->output.send.op, o->parts, count, false, conn_tls_send_done);
 }
 
@@ -370,7 +351,7 @@ static bool conn_tls_say_in_clear(struct conn *c, struct conn_tls_output *o) {
 
 /* False: the connection goes no further. Not before something has come. */
 static bool conn_tls_step(struct conn *c) {
-        struct conn_tls_output *o = output_of(c);
+        struct conn_tls_output *o = conn_tls_output_of(c);
         struct conn_tls *t = c->tls;
         int r = 0;
 
@@ -384,6 +365,8 @@ static bool conn_tls_step(struct conn *c) {
         }
         if (o->reading)
                 return true;
+        if (o->has_plain && !t->broken && t->stream->kernel_writes)
+                return conn_tls_kernel_send(c, o);
         if (!o->has_plain && !t->ended &&
             (o->outcome == HTTP_OUTPUT_CLOSE || o->outcome == HTTP_OUTPUT_LINGER)) {
                 t->ended = true;
@@ -396,7 +379,7 @@ static bool conn_tls_step(struct conn *c) {
         return conn_do_outcome(c, t->broken ? HTTP_OUTPUT_LINGER : o->outcome);
 }
 
-static void conn_tls_go_on(struct conn *c) {
+void conn_tls_go_on(struct conn *c) {
         if (conn_tls_step(c))
                 conn_wait(c);
 }

@@ -34,7 +34,7 @@ static struct conn *conn_of_session(const struct http_session *s) {
 static int64_t conn_progress(struct conn *c) {
         struct conn_output *o = c->output;
         int64_t unsent = loop_socket_unsent(&c->socket);
-        uint64_t taken = o->out.file_bytes && !c->tls ? o->send.sent : o->send.op.send.taken;
+        uint64_t taken = o->by_file_send ? o->send.sent : o->send.op.send.taken;
 
         return (int64_t)taken - (unsent > 0 ? unsent : 0);
 }

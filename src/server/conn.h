@@ -28,6 +28,7 @@ struct conn_set {
         bool http2_plain;                 /* also without TLS, by prior knowledge */
         const struct tls_module *tls;     /* NULL: no listener wants it */
         struct tls_server *tls_server;    /* for connections from now on; the snapshot's */
+        bool kernel_tls;                  /* the kernel may encipher long files */
         char *room;                       /* CONN_ROOM_BYTES for what is being changed; or NULL */
         struct pool conns, outputs, tls_conns, tls_outputs;
         struct list idle; /* between requests; the longest idle first */

@@ -805,6 +805,30 @@ def test_sizes_around_records(tls, a):
             assert len(client.response().body) == size
 
 
+@pytest.mark.parametrize('kernel_tls', ['auto', 'no'])
+def test_kernel_tls(tls, a, kernel_tls):
+    """A kernel without it is asked once, and the answer is as whole; tests/vm has one with it."""
+    with open('/proc/sys/net/ipv4/tcp_available_ulp', encoding='ascii') as file:
+        is_there = 'tls' in file.read().split()
+    data = os.urandom(3 << 20)
+    with open(f'{tls.root}/long', 'wb') as file:
+        file.write(data)
+    one = tls.emberd('--log-level', 'debug', '-c', tls.write(
+        tls.site('a.example', a), f'Workers=1\nKernelTLS={kernel_tls}'), listen=False,
+                     carried=False, wait=False)
+    one.wait_serving()
+    for _ in range(2):
+        with tls.client('a.example') as client:
+            assert client.request('/small.txt').body == SMALL
+            for _ in range(2):
+                assert client.request('/long').body == data
+            response = client.request('/long', fields='Range: bytes=1000-1001000')
+            assert response.body == data[1000:1001001]
+            assert client.request('/small.txt').body == SMALL
+    one.stop()
+    assert one.stderr.count('the kernel has no TLS') == (kernel_tls == 'auto' and not is_there)
+
+
 @pytest.mark.parametrize('where', ['tmpfs', 'overlay'])
 def test_file_systems(tls, a, request, where):
     """What a file system can tell without waiting differs; the bytes do not."""
