@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import h2.errors
@@ -411,7 +410,10 @@ def test_drain_of_who_does_not_answer(site):
         assert time.monotonic() - before < 5 * SLOWNESS
 
 
-# ---- floods ----
+# ---- floods; what others notice of them is measured by tests/bench/floods ----
+
+BOMB_HEAD = b'\x82\x86\x84\x01\x09localhost'
+BOMB_FIELD = b'\x40\x06x-bomb\x7f\xb9\x16' + b'a' * 3000  # in HPACK's table, it is b'\xbe'
 
 def flood_of(raw, kind):
     """Endless, in pieces; what is sent in one go."""
@@ -435,11 +437,14 @@ def flood_of(raw, kind):
                 piece += raw.frame(PRIORITY, 0, stream, b'\0\0\0\0\1')
             elif kind == 'malformed':
                 piece += raw.request(stream, more=[('connection', 'close')])
+            elif kind == 'hpack bomb':
+                piece += raw.frame(HEADERS, END_STREAM | END_HEADERS, stream, BOMB_HEAD +
+                                   (BOMB_FIELD if stream == 3 else b'\xbe' * 16000))
         yield piece
 
 
 @pytest.mark.parametrize('kind', ['rapid reset', 'made reset', 'ping', 'settings', 'window update',
-                                  'priority', 'malformed'])
+                                  'priority', 'malformed', 'hpack bomb'])
 def test_floods(site, kind):
     """The offender is told to calm down, and hung up on; others are served as before."""
     site.start()
@@ -485,34 +490,6 @@ def test_who_never_reads(site):
                 time.sleep(0.1)
         assert time.monotonic() < deadline, 'still there'
     assert site.daemon.memory_bytes() < before + (32 << 20) * SLOWNESS
-
-
-def test_flood_beside_others(site):
-    """While one floods again and again, the others' answers come."""
-    site.start()
-    stop = threading.Event()
-
-    def flood():
-        while not stop.is_set():
-            with contextlib.suppress(OSError, EOFError), site.raw() as raw:
-                raw.socket.settimeout(1)
-                for piece in flood_of(raw, 'rapid reset'):
-                    raw.send(piece)
-                    if stop.is_set():
-                        return
-
-    attacker = threading.Thread(target=flood)
-    attacker.start()
-    try:
-        with site.client() as client:
-            end = time.monotonic() + 3
-            while time.monotonic() < end:
-                before = time.monotonic()
-                assert client.request('/small.txt').status == 200
-                assert time.monotonic() - before < 1 * SLOWNESS
-    finally:
-        stop.set()
-        attacker.join()
 
 
 def test_idle_connections_go_first(site):
