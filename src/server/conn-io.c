@@ -160,6 +160,26 @@ static void conn_send(struct conn *c) {
         loop_send_file(&c->socket, &o->send, conn_send_done);
 }
 
+bool conn_last_word(struct conn *c, struct http_output *ret) {
+        struct http_session *s = c->session;
+
+        return s != &c->http.session && s->protocol->time_out(s) == HTTP_TIME_OUT_ANSWERED &&
+               s->protocol->output(s, ret) == HTTP_OUTPUT_SEND;
+}
+
+/* It is said where the kernel has room for it: nobody waits for the end of an idle connection. */
+void conn_say_goodbye(struct conn *c) {
+        struct http_output last;
+        struct msghdr message = { .msg_iov = last.parts };
+
+        if (unlikely(c->tls)) {
+                conn_tls_say_goodbye(c);
+        } else if (!c->output && conn_last_word(c, &last)) {
+                message.msg_iovlen = last.count;
+                (void)sendmsg(c->socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        }
+}
+
 bool conn_do_outcome(struct conn *c, int outcome) {
         switch (outcome) {
         case HTTP_OUTPUT_NONE:

@@ -81,6 +81,10 @@ void conn_advance(struct conn *c);
 void conn_receive(struct conn *c);
 void conn_output_init(struct conn *c, struct conn_output *o);
 void conn_output_free(struct conn *c);
+/* Between two requests, before it is closed, say what protocols have to say then. */
+void conn_say_goodbye(struct conn *c);
+/* The session's part of it, if it has one: GOAWAY (RFC 9113, 6.8). */
+bool conn_last_word(struct conn *c, struct http_output *ret);
 /* Act on an outcome of output() other than HTTP_OUTPUT_SEND. False: it goes no further. */
 bool conn_do_outcome(struct conn *c, int outcome);
 
@@ -91,7 +95,7 @@ void conn_tls_set_finish(struct conn_set *set);
 int conn_tls_begin(struct conn *c); /* Errors: -ENOMEM */
 void conn_tls_free(struct conn *c);
 bool conn_tls_is_shaking_hands(const struct conn *c);
-/* Between two requests, before it is closed: close_notify (RFC 8446, 6.1). */
+/* conn_say_goodbye() with close_notify (RFC 8446, 6.1). */
 void conn_tls_say_goodbye(struct conn *c);
 /* Ciphertext that came; it is deciphered where it lies. Errors: as feed(). */
 int conn_tls_take(struct conn *c, char *data, size_t size);

@@ -85,10 +85,13 @@ void conn_tls_say_goodbye(struct conn *c) {
         struct iovec parts[TLS_OUTPUT_PARTS_MAX];
         struct msghdr message = { .msg_iov = parts };
         char control[CMSG_SPACE(sizeof(uint8_t))] = "";
+        struct http_output last;
 
         if (!t->opened || t->broken || t->ended || c->output || t->stream->has_output)
                 return;
         t->ended = true;
+        if (conn_last_word(c, &last))
+                (void)tls_of(c)->write(t->stream, last.parts, last.count);
         tls_of(c)->end(t->stream);
         message.msg_iovlen = tls_of(c)->output(t->stream, parts);
         if (t->stream->kernel_writes)

@@ -165,9 +165,8 @@ void conn_close(struct conn *c, int error) {
         if (c->state == CONN_CLOSING)
                 return;
         c->state = CONN_CLOSING;
-        if (c->tls && c->is_idle &&
-            (error == -ETIMEDOUT || error == -EMFILE || error == -ESHUTDOWN))
-                conn_tls_say_goodbye(c);
+        if (c->is_idle && (error == -ETIMEDOUT || error == -EMFILE || error == -ESHUTDOWN))
+                conn_say_goodbye(c);
         loop_timer_clear(&c->deadline);
         list_remove(&c->link);
         /*

@@ -493,12 +493,21 @@ def test_who_never_reads(site):
 
 
 def test_idle_connections_go_first(site):
-    """Past ConnectionsMax an idle connection of HTTP/2 makes room, as one of HTTP/1 does."""
+    """
+    Past ConnectionsMax an idle connection of HTTP/2 makes room, as one of HTTP/1 does, and is told
+    so: what it sends from here on is not lost without its knowledge.
+    """
     site.start('Server.ConnectionsMax=8', workers=1)
     with contextlib.ExitStack() as stack:
+        first = stack.enter_context(site.raw())
+        first.send(first.request(1))
+        first.until(DATA, 1, END_STREAM)
         for _ in range(20):
             client = stack.enter_context(site.client())
             assert client.request('/small.txt').status == 200
+        goaway = first.until(GOAWAY)
+        assert goaway[3] == b'\0\0\0\1' + bytes(4)
+        assert first.socket.recv(1) == b''
 
 
 def test_version_says_so(program):
