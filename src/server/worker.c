@@ -124,10 +124,23 @@ static void worker_let_go(struct worker *w, struct snapshot *s) {
         worker_poke(w);
 }
 
+static void worker_log_bug(const char *what, const char *peer) {
+        log_event(LOG_EVENT_BUG, LOG_LEVEL_ERROR,
+                  "%s of %s ended: a bug of emberd's at %s; please report it", what, peer,
+                  invariant_broken_at());
+}
+
 static void worker_exchange_finished(struct http_session *s, struct exchange *x) {
         struct worker *w = worker_of_context(s->context);
         struct snapshot *snapshot = x->owner;
 
+        /* of HTTP/1 it is the connection that ends, and is logged */
+        if (unlikely(x->error == -EBADMSG) && x->request.version_major == 2) {
+                char peer[CONN_PEER_BYTES];
+
+                conn_peer_name(s, peer);
+                worker_log_bug("request", peer);
+        }
         counter_add(&w->figures.requests, 1);
         if (access_log_is_on(&w->log)) {
                 char peer[CONN_PEER_BYTES];
@@ -222,9 +235,7 @@ static void worker_conns_full_changed(struct conn_set *set) {
 }
 
 static void worker_conn_broken(struct conn_set *set, const char *peer) {
-        log_event(LOG_EVENT_BUG, LOG_LEVEL_ERROR,
-                  "connection of %s ended: a bug of emberd's at %s; please report it", peer,
-                  invariant_broken_at());
+        worker_log_bug("connection", peer);
 }
 
 static void worker_listener_stopped(struct loop_listener *l) {

@@ -380,6 +380,7 @@ static void asking_behind_the_end(void **state) {
         peer_go(p);
         assert_int_equal(peer_stream(p, 1)->code, NGHTTP2_INTERNAL_ERROR);
         assert_int_equal(peer_stream(p, 3)->status, 200);
+        assert_int_equal(p->bugs, 1);
         invariant_set_fatal(true);
         peer_free(p);
 }

@@ -28,6 +28,7 @@ static void peer_finished(struct http_session *s, struct exchange *x) {
                       TEXT_ARGS(http_span_text(&x->request, x->request.method_name)),
                       TEXT_ARGS(http_span_text(&x->request, x->request.target)), x->status,
                       (unsigned long long)x->sent_bytes);
+        the_peer->bugs += x->error == -EBADMSG;
 }
 
 static void peer_changed(struct http_session *s) {

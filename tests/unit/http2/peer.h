@@ -46,6 +46,7 @@ struct peer {
         enum peer_end end;
         int error; /* PEER_BROKEN: why */
         unsigned changes, outputs;
+        unsigned bugs;   /* exchanges that a broken invariant ended, as the worker logs them */
         bool in_session; /* `changed` must not be called */
         bool hold;       /* leave handlers that wait waiting */
         bool hold_sent;  /* leave the next output unsent: peer_sent() */
