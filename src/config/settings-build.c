@@ -329,6 +329,7 @@ int draft_build(struct draft *d, struct settings *settings) {
 
         choose_default(d);
         settings->ciphers_origin = section_assigned(d->server, "Ciphers");
+        settings->http2_origin = section_assigned(d->server, "HTTP2");
         settings->backend_origin = section_assigned(d->server, "Backend");
         settings->workers_origin = section_assigned(d->server, "Workers");
         settings->user_origin = section_assigned(d->server, "User");

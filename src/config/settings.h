@@ -107,6 +107,7 @@ struct settings {
         uint64_t head_timeout_usec, body_timeout_usec, keep_alive_usec, send_timeout_usec;
         unsigned connections_max; /* 0: auto */
         enum settings_http2 http2; /* auto: over TLS */
+        struct settings_origin http2_origin;
         enum settings_min_protocol min_protocol;
         struct settings_origin ciphers_origin;
         char *ciphers; /* of TLS 1.2, as ciphers(1); NULL: the module's own */

@@ -18,11 +18,11 @@
 
 enum { FILE_BYTES_MAX = 1024 * 1024 };
 
-bool certificates_are_wanted(const struct settings *settings) {
+const struct settings_origin *certificates_wanted(const struct settings *settings) {
         for (size_t i = 0; i < settings->site_count; i++)
                 if (settings->sites[i].tls.certificates[0].path)
-                        return true;
-        return false;
+                        return &settings->sites[i].tls.certificates[0].origin;
+        return NULL;
 }
 
 /* ---- files ---- */

@@ -18,8 +18,8 @@ struct certificates {
         bool only_checked;
 };
 
-/* Does any Site have a certificate, so that the module is needed? */
-bool certificates_are_wanted(const struct settings *settings);
+/* The line of the first certificate, for which the module is needed; NULL: there is none. */
+const struct settings_origin *certificates_wanted(const struct settings *settings);
 
 /*
  * They point into `settings`, which must live as long. Where they are `only_checked`, those that

@@ -39,21 +39,24 @@ static int tls_workers_make(struct modules *m, const struct tls_module *tls,
 }
 
 /* Without a word where it may be missing, and is. */
-static int open_one(const char *name, bool may_be_missing, struct buffer *faults,
-                    const struct module **ret) {
-        char reason[MODULE_REASON_BYTES];
+static int open_one(const char *name, const struct settings_origin *wanted, bool may_be_missing,
+                    struct buffer *faults, const struct module **ret) {
+        char reason[MODULE_REASON_BYTES], place[SETTINGS_PLACE_BYTES];
         int r = module_open(name, reason, ret);
 
         if (r == -ENOENT && may_be_missing)
                 return r;
-        if (r < 0)
-                buffer_printf(faults, "%s\n", reason);
+        if (r < 0) {
+                settings_place(wanted, place);
+                buffer_printf(faults, "%s: %s\n", place, reason);
+        }
         return r < 0 ? -EINVAL : 0;
 }
 
-static int open_tls(struct modules *m, struct buffer *faults) {
+static int open_tls(struct modules *m, const struct settings_origin *wanted,
+                    struct buffer *faults) {
         const struct module *found;
-        int r = open_one("tls", false, faults, &found);
+        int r = open_one("tls", wanted, false, faults, &found);
 
         if (r < 0)
                 return r;
@@ -61,9 +64,10 @@ static int open_tls(struct modules *m, struct buffer *faults) {
 }
 
 /* "auto" is content without. */
-static int open_http2(struct modules *m, bool may_be_missing, struct buffer *faults) {
+static int open_http2(struct modules *m, const struct settings *settings, struct buffer *faults) {
         const struct module *found;
-        int r = open_one("http2", may_be_missing, faults, &found);
+        int r = open_one("http2", &settings->http2_origin, settings->http2 == HTTP2_AUTO, faults,
+                         &found);
 
         if (r == 0)
                 m->for_snapshots.http2 = container_of(found, struct http2_module, module);
@@ -72,17 +76,16 @@ static int open_http2(struct modules *m, bool may_be_missing, struct buffer *fau
 
 int modules_open(struct modules *m, unsigned workers, const struct settings *settings,
                  struct buffer *faults) {
-        bool wants_tls = certificates_are_wanted(settings);
-        bool is_auto = settings->http2 == HTTP2_AUTO;
+        const struct settings_origin *wants_tls = certificates_wanted(settings);
         int r = 0;
 
         if (!m->for_snapshots.tls)
                 m->workers = workers; /* fewer may run in the end */
         if (wants_tls && !m->for_snapshots.tls)
-                r = open_tls(m, faults);
+                r = open_tls(m, wants_tls, faults);
         if (r == 0 && !m->for_snapshots.http2 &&
-            (settings->http2 == HTTP2_YES || (wants_tls && is_auto)))
-                r = open_http2(m, is_auto, faults);
+            (settings->http2 == HTTP2_YES || (wants_tls && settings->http2 == HTTP2_AUTO)))
+                r = open_http2(m, settings, faults);
         return r;
 }
 

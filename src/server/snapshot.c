@@ -144,7 +144,7 @@ static int tls_prepare(struct snapshot *s, const struct snapshot_modules *module
         if (!modules)
                 return 0;
         s->http2 = s->settings->http2 == HTTP2_NO ? NULL : modules->http2;
-        if (!modules->tls || !certificates_are_wanted(s->settings))
+        if (!modules->tls || !certificates_wanted(s->settings))
                 return 0;
         r = certificates_read(s->settings, modules->only_checked, faults, &s->certificates);
         if (r < 0)

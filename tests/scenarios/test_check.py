@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """--check with the machine's unit files, which a mount namespace gives it."""
 import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -119,3 +121,17 @@ def test_user_and_log(machine, folder):
     assert f'{machine.settings}:3: AccessLog={folder}/no/log is in a folder that does not' in said
     assert machine.check(f'[Server]\nUser=nobody\nAccessLog={folder}/log\n') == (0, '')
     assert not os.path.exists(f'{folder}/log')
+
+
+@pytest.mark.parametrize('module, line, text', [
+    ('tls', 3, '[Site localhost]\nRoot={0}\nCertificate={0}/absent.pem\n'),
+    ('http2', 2, '[Server]\nHTTP2=yes\n')])
+def test_module_that_is_missing(program, folder, module, line, text):
+    """The line that asks for it."""
+    alone, settings = shutil.copy2(program, f'{folder}/emberd'), f'{folder}/settings'
+    with open(settings, 'w', encoding='ascii') as file:
+        file.write(text.format(folder))
+    found = subprocess.run([alone, '--check', '-c', settings], capture_output=True, text=True,
+                           check=False)
+    assert found.returncode == 78
+    assert found.stderr.startswith(f'{settings}:{line}: the module {module} is not here: /')
