@@ -66,7 +66,8 @@ static int kernel_set_keys(struct conn *c) {
                         log_debug("the kernel has no TLS (the module tls is not loaded)");
                 }
         } else if (setsockopt(c->socket.fd, SOL_TLS, TLS_TX, keys, (socklen_t)n) < 0) {
-                r = -errno; /* a cipher that it does not have: the socket is as before */
+                r = -errno; /* the socket is as before */
+                log_debug("the kernel does not take keys of TLS: %s", strerror(-r));
         }
         explicit_bzero(keys, sizeof(keys));
         return r;
@@ -166,6 +167,6 @@ void conn_tls_kernel_send_alert(struct conn *c, struct conn_tls_output *o, unsig
 }
 
 void conn_tls_kernel_stop(struct conn *c) {
-        if (c->tls->stream->kernel_writes && c->output && !c->yielding)
+        if (c->tls->stream->kernel_writes && !c->tls->ended && c->output && !c->yielding)
                 loop_cancel(c->set->loop, &c->output->send.op);
 }

@@ -53,5 +53,5 @@ bool conn_tls_kernel_send(struct conn *c, struct conn_tls_output *o);
 void conn_tls_kernel_send_alert(struct conn *c, struct conn_tls_output *o, unsigned count);
 /* `message` is to be one record of this type. `control` has CMSG_SPACE(1) bytes, and stays. */
 void conn_tls_kernel_mark(struct msghdr *message, char *control, uint8_t type);
-/* The connection has broken: what is being sent need not be sent whole. */
+/* The connection has broken: what of the session's is being sent need not be sent whole. */
 void conn_tls_kernel_stop(struct conn *c);
