@@ -17,23 +17,23 @@
  * block of which far too much is dropped is not read to its end.
  *
  * The sizes are guesses on the generous side: a browser that leaves a page resets at most the 100
- * streams that are open, and the busiest of honest clients was seen to spend 15 (nghttp with its
- * PRIORITY frames) before its first request. What remains to a peer that keeps within them costs
- * little: 200 cheap frames a second take some 60 us. A window of 1 KiB is honest, in a small
- * device: nghttp2 opens it again by the half, with two frames for 512 bytes, which pay for
- * themselves.
+ * streams that are open, twice in a row if its reader is in a hurry, and the busiest of honest
+ * clients was seen to spend 15 (nghttp with its PRIORITY frames) before its first request. What
+ * remains to a peer that keeps within them costs little: 200 cheap frames a second take some 60 us.
+ * A window of 1 KiB is honest, in a small device: nghttp2 opens it again by the half, with two
+ * frames for 512 bytes, which pay for themselves.
  */
 
 enum {
         FRAMES_MAX = 2000,
         FRAMES_PER_SEC = 200,
-        RESETS_MAX = 500,
+        RESETS_MAX = 200,
         RESETS_PER_SEC = 100,
         COST_REFUSED = 20,
         BYTES_PER_FRAME = 256, /* of bodies pay for a frame of cost 1 */
         FRAMES_PER_DATA = 2,
         PADDING_MAX = 256,
-        DROPPED_MAX = 128 * 1024, /* of one block; the cookies of a careless site are less */
+        DROPPED_MAX = 64 * 1024, /* of one block; the cookies of a careless site are less */
         DROPPED_PER_FRAME = 1024,
         FIELD_BYTES = 32, /* that a field counts beside its own: RFC 9113, 6.5.2 */
 };

@@ -91,7 +91,9 @@ static void release_pseudo(struct http2_head *head) {
 static void add_line(struct http2_session *h, struct text name, struct text value) {
         struct http2_head *head = &h->head;
 
-        if (!fits(h, name.size + value.size + 4))
+        if (head->lines == HTTP_FIELDS_MAX)
+                refuse(head, HTTP1_HEAD_TOO_LARGE); /* the parser would say so, of all of them */
+        if (head->refused || !fits(h, name.size + value.size + 4))
                 return;
         put_text(head, name);
         PUT(head, ": ");
