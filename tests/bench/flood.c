@@ -2,10 +2,11 @@
 /*
  * One offender, in one process, for tests/bench/floods, which measures what others notice of it.
  *
- *      bench-flood KIND PORT SECONDS
- *              Floods 127.0.0.1 for so long, and comes again each time it is hung up on. Prints
- *              in one line: connections begun, those that the server ended, the longest time in
- *              s that it bore one, MiB sent, and then how it ended them, as WHAT=COUNT.
+ *      bench-flood KIND PORT SECONDS CONNECTIONS
+ *              Floods 127.0.0.1 for so long, by so many connections at once (of HTTP/2; those of
+ *              TLS go one by one), and comes again each time it is hung up on. Prints in one line:
+ *              connections begun, those that the server ended, the longest time in s that it bore
+ *              one, MiB sent, and then how it ended them, as WHAT=COUNT.
  *
  * Floods of HTTP/2, in clear: all their bytes are made beforehand, so that sending them costs less
  * than reading them. The offender reads what is said to it, as one who does not is not heard either
@@ -35,7 +36,7 @@
 #include <unistd.h>
 
 enum {
-        SIDE_BY_SIDE = 8,    /* connections at once; the next is there when one is ended */
+        SIDE_BY_SIDE_MAX = 64,
         HELD = 500,          /* of those that are kept in a handshake */
         STREAMS = 50 * 1000, /* a connection; no server bore a fiftieth of it */
         SEND_BYTES = 64 * 1024,
@@ -50,7 +51,7 @@ enum {
 enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION };
 enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
 
-static unsigned port;
+static unsigned port, side_by_side;
 static double end_at;
 
 static unsigned long begun, ended, silent, dry, left, codes[CODES];
@@ -246,6 +247,13 @@ static void conn_end(struct conn *c, unsigned long *how) {
         conn_open(c);
 }
 
+/* How long it has borne those that are left. */
+static void note_left(const struct conn *conns, unsigned count) {
+        for (unsigned i = 0; i < count; i++)
+                if (now() - conns[i].since > longest)
+                        longest = now() - conns[i].since;
+}
+
 /* Look for GOAWAY in what came. */
 static void conn_parse(struct conn *c, const unsigned char *data, size_t size) {
         while (size) {
@@ -311,25 +319,23 @@ static void conn_turn(struct conn *c, short events) {
 }
 
 static void flood_http2(const struct flood *f) {
-        static struct conn conns[SIDE_BY_SIDE];
-        struct pollfd fds[SIDE_BY_SIDE];
+        static struct conn conns[SIDE_BY_SIDE_MAX];
+        struct pollfd fds[SIDE_BY_SIDE_MAX];
 
         make_bytes(f);
-        for (unsigned i = 0; i < SIDE_BY_SIDE; i++)
+        for (unsigned i = 0; i < side_by_side; i++)
                 conn_open(&conns[i]);
         while (now() < end_at) {
-                for (unsigned i = 0; i < SIDE_BY_SIDE; i++)
+                for (unsigned i = 0; i < side_by_side; i++)
                         fds[i] = (struct pollfd){
                                 conns[i].fd, conns[i].at < bytes_used ? POLLIN | POLLOUT : POLLIN, 0
                         };
-                if (poll(fds, SIDE_BY_SIDE, 1000) < 0)
+                if (poll(fds, side_by_side, 1000) < 0)
                         fail("poll", errno);
-                for (unsigned i = 0; i < SIDE_BY_SIDE; i++)
+                for (unsigned i = 0; i < side_by_side; i++)
                         conn_turn(&conns[i], fds[i].revents);
         }
-        for (unsigned i = 0; i < SIDE_BY_SIDE; i++) /* how long it has borne those that are left */
-                if (now() - conns[i].since > longest)
-                        longest = now() - conns[i].since;
+        note_left(conns, side_by_side);
 }
 
 /* ---- TLS ---- */
@@ -466,6 +472,7 @@ static void flood_handshakes_held(void) {
                         conns[i].fd = -1;
                 }
         }
+        note_left(conns, HELD);
 }
 
 static const struct {
@@ -509,10 +516,13 @@ static void print_found(void) {
 }
 
 int main(int argc, char **argv) {
-        if (argc != 4)
-                fail("KIND PORT SECONDS", EINVAL);
+        if (argc != 5)
+                fail("KIND PORT SECONDS CONNECTIONS", EINVAL);
         signal(SIGPIPE, SIG_IGN);
         port = (unsigned)strtoul(argv[2], NULL, 10);
+        side_by_side = (unsigned)strtoul(argv[4], NULL, 10);
+        if (side_by_side < 1 || side_by_side > SIDE_BY_SIDE_MAX)
+                fail(argv[4], ERANGE);
         end_at = now() + strtod(argv[3], NULL);
         if (!run(argv[1]))
                 fail(argv[1], EINVAL);
