@@ -33,6 +33,7 @@ enum {
         BYTES_PER_FRAME = 256, /* of bodies pay for a frame of cost 1 */
         FRAMES_PER_DATA = 2,
         PADDING_MAX = 256,
+        CONTINUATIONS_MAX = 8, /* of one block; nghttp2 would break off without a word */
         DROPPED_MAX = 64 * 1024, /* of one block; the cookies of a careless site are less */
         DROPPED_PER_FRAME = 1024,
         FIELD_BYTES = 32, /* that a field counts beside its own: RFC 9113, 6.5.2 */
@@ -112,6 +113,10 @@ static bool frame_begins(struct http2_session *h, const uint8_t *head) {
         g->payload_left = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
         if (type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION)
                 g->in_block = !(flags & NGHTTP2_FLAG_END_HEADERS);
+        if (type == NGHTTP2_HEADERS)
+                g->continuations = 0;
+        if (type == NGHTTP2_CONTINUATION && ++g->continuations > CONTINUATIONS_MAX)
+                return false;
         if (type == NGHTTP2_RST_STREAM && !spend_reset(h))
                 return false;
         return spend(h, cost_of(type, flags, g->payload_left));

@@ -59,6 +59,7 @@ struct http2_guard {
         uint8_t preface_left; /* bytes of it to come */
         uint8_t head[HTTP2_FRAME_HEAD_BYTES];
         uint8_t head_bytes;
+        uint8_t continuations;  /* of the block, so far */
         bool in_block;          /* between HEADERS and the last CONTINUATION */
         uint32_t payload_left;  /* of the frame whose head is whole */
         uint32_t dropped_bytes; /* of the block's fields, as RFC 9113, 6.5.2 counts them */

@@ -145,7 +145,7 @@ static void continuation_floods(void **state) {
                 }
                 assert_true(i < 20);
                 assert_true(p->h->memory.most < MEMORY_MAX);
-                assert_true(peer_last(p, NGHTTP2_GOAWAY) || p->end == PEER_BROKEN);
+                assert_true(peer_was_hung_up_on(p, NGHTTP2_ENHANCE_YOUR_CALM));
                 peer_free(p);
         }
 }
