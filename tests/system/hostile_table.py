@@ -82,7 +82,7 @@ STOPPED_BY = {
     'map-writable-code': 'W^X',
     'make-memory-code': 'W^X',
     'map-file-in-tmp': 'read-only, no exec',
-    'map-file-in-shm': 'no exec, hidden',
+    'map-file-in-shm': 'hidden',
     'run-shell': 'emberd itself',
     'run-perl': 'emberd itself',
     'run-su': 'emberd itself',

@@ -51,6 +51,7 @@ def test_content_below_home(emberd):
     emberd.machine.run('chmod', '-R', 'a+rX', '/home/www')
     emberd.settings('[Site x]\nRoot=/home/www\n')
     assert emberd.get().status == 503
+    assert 'content-below-home.conf' in emberd.log()
     emberd.sleep()
     use_example(emberd, 'content-below-home.conf')
     answer = emberd.get()
