@@ -167,6 +167,8 @@ void conn_tls_kernel_send_alert(struct conn *c, struct conn_tls_output *o, unsig
 }
 
 void conn_tls_kernel_stop(struct conn *c) {
-        if (c->tls->stream->kernel_writes && !c->tls->ended && c->output && !c->yielding)
+        bool sends = c->tls->stream->kernel_writes && c->output;
+
+        if (sends && conn_tls_output_of(c)->has_plain)
                 loop_cancel(c->set->loop, &c->output->send.op);
 }
