@@ -28,8 +28,8 @@
  * that follows: both close(2) and the sending of another record then see to it that all goes.
  *
  * Records are counted, by an upper bound, since no more than 2^24.5 may be made with a key of
- * AES-GCM (RFC 8446, 5.5), and no kernel before 6.14 takes a second key. Long before it comes to
- * that the answer under way is made the last of its connection.
+ * AES-GCM (RFC 8446, 5.5), and no kernel before 6.14 takes a second key: an answer of 64 GiB or more
+ * is not left to the kernel, and after as much the next answer is the last of its connection.
  */
 
 enum {
@@ -46,6 +46,16 @@ static uint64_t records_of(const struct http_output *out) {
         for (unsigned i = 0; i < out->count; i++)
                 bytes += out->parts[i].iov_len;
         return bytes / RECORD_BYTES_LEAST + RECORDS_MORE;
+}
+
+/* With what follows of the same answer: HTTP/1 alone comes here. */
+static uint64_t records_of_answer(const struct conn *c, const struct http_output *out) {
+        const struct exchange *x = c->http.exchange;
+        uint64_t follow = 0;
+
+        if (x && exchange_has_body(x) && x->body_left != EXCHANGE_LENGTH_UNKNOWN)
+                follow = x->body_left / RECORD_BYTES_LEAST;
+        return c->tls->kernel_records + records_of(out) + follow;
 }
 
 /* ---- taking over ---- */
@@ -130,13 +140,13 @@ bool conn_tls_kernel_send(struct conn *c, struct conn_tls_output *o) {
         struct http_output *out = &o->output.out;
         struct loop_file_send *send = &o->output.send;
 
+        if (records_of_answer(c, out) > RECORDS_MAX) {
+                conn_close(c, -EOVERFLOW); /* before it has begun: the client asks anew */
+                return false;
+        }
         c->tls->kernel_records += records_of(out);
         if (c->tls->kernel_records > RECORDS_MAX / 2)
                 c->session->close_soon = true;
-        if (c->tls->kernel_records > RECORDS_MAX) {
-                conn_close(c, -EOVERFLOW);
-                return false;
-        }
         conn_set_deadline(c, c->timed_out ? LAST_WORD_USEC : c->set->limits.send_timeout_usec);
         o->output.by_file_send = true;
         send->head = out->parts;
