@@ -28,7 +28,7 @@
  * that follows: both close(2) and the sending of another record then see to it that all goes.
  *
  * Records are counted, by an upper bound, since no more than 2^24.5 may be made with a key of
- * AES-GCM (RFC 8446, 5.5), and no kernel before 6.14 takes a second key: an answer of 64 GiB or more
+ * AES-GCM (RFC 8446, 5.5), and no kernel before 6.14 takes a second key: an answer of 64 GiB
  * is not left to the kernel, and after as much the next answer is the last of its connection.
  */
 
