@@ -89,7 +89,8 @@ bool conn_tls_kernel_takes(struct conn *c, struct conn_tls_output *o) {
         if (t->stream->kernel_writes)
                 return true;
         if (likely(o->output.out.file_bytes < FILE_BYTES_MIN) || !c->set->kernel_tls ||
-            t->kernel_refused || t->stream->http2 || records_of(&o->output.out) > RECORDS_MAX / 2)
+            t->kernel_refused || t->stream->http2 ||
+            records_of_answer(c, &o->output.out) > RECORDS_MAX / 2)
                 return false;
         if (t->stream->has_output)
                 return true;
