@@ -46,6 +46,8 @@ struct conn_set {
 
 void conn_set_init(struct conn_set *set, struct loop *loop, struct http_context *http);
 void conn_set_finish(struct conn_set *set); /* no connection is left */
+/* Can kernel_tls be set: does this kernel lose nothing of what it enciphers? */
+bool conn_tls_kernel_is_sound(void);
 
 /*
  * Serve an accepted descriptor, which is taken over also on failure; `tls` as its listener says.

@@ -314,7 +314,8 @@ static void worker_apply_settings(struct worker *w) {
         if (w->snapshot->tls)
                 w->conns.tls = w->snapshot->tls;
         w->conns.tls_server = w->snapshot->tls ? w->snapshot->tls_servers[w->index] : NULL;
-        w->conns.kernel_tls = settings->kernel_tls == KERNEL_TLS_AUTO;
+        w->conns.kernel_tls =
+                settings->kernel_tls == KERNEL_TLS_AUTO && conn_tls_kernel_is_sound();
         worker_look_at_listeners(w);
 }
 

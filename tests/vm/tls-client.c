@@ -7,6 +7,7 @@
  *     -p PORT   443
  *     -c        the last request says Connection: close, and its end must be said by close_notify
  *     -s        a slow reader with little room
+ *     -w BYTES  one with little room that stops for a while before the last so many bytes
  *     -k, -K    in the midst of the first body keys of its own are changed; -K: new ones are wanted
  *     -g        there a record is sent that was never enciphered
  *     -n        nothing is compared
@@ -30,6 +31,7 @@ enum { PIECE_BYTES = 64 * 1024, SLOW_BYTES = 4096, SLOW_ROOM_BYTES = 8192 };
 
 static struct {
         int port;
+        size_t stop_bytes;
         bool closes, slow, updates, wants_update, garbage, blind;
 } with = { .port = 443 };
 
@@ -63,7 +65,7 @@ static void connect_to(int version, const char *ciphers) {
                                       : SSL_CTX_set_cipher_list(context, ciphers) != 1)
                 end("ciphers");
         fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (with.slow)
+        if (with.slow || with.stop_bytes)
                 setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
         if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
                 perror("connect");
@@ -138,6 +140,10 @@ static void read_body(const char *file, size_t offset, size_t bytes) {
                 done += (size_t)n;
                 if (done >= bytes / 2)
                         in_the_midst();
+                if (with.stop_bytes && bytes - done <= with.stop_bytes) {
+                        with.stop_bytes = 0;
+                        usleep(300000);
+                }
                 if (with.slow)
                         nanosleep(&rest, NULL);
         }
@@ -187,11 +193,12 @@ static void expect_end(void) {
 int main(int argc, char *argv[]) {
         int option;
 
-        while ((option = getopt(argc, argv, "p:cskKgn")) != -1) {
+        while ((option = getopt(argc, argv, "p:csw:kKgn")) != -1) {
                 switch (option) {
                 case 'p': with.port = atoi(optarg); break;
                 case 'c': with.closes = true; break;
                 case 's': with.slow = true; break;
+                case 'w': with.stop_bytes = strtoull(optarg, NULL, 10); break;
                 case 'K': with.wants_update = true; /* fall through */
                 case 'k': with.updates = true; break;
                 case 'g': with.garbage = true; break;
