@@ -44,6 +44,7 @@ static void to_https_finish(struct exchange *x) {
 
 const struct exchange_handler to_https_handler = {
         .name = "to-https",
+        .takes_upgrade = true, /* sent there as others are */
         .start = to_https_start,
         .finish = to_https_finish,
 };

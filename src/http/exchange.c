@@ -52,6 +52,22 @@ void exchange_answer(struct exchange *x, unsigned status, struct text fields, ui
         x->carrier->answered(x);
 }
 
+void exchange_accept_upgrade(struct exchange *x, struct text fields) {
+        if (!exchange_is_open(x))
+                return;
+        if (!invariant(x->status == 0) || !invariant(lines_are_whole(fields)) ||
+            !invariant(x->request.protocol.size) ||
+            !invariant(x->handler->takes_upgrade && x->handler->body && x->handler->pull)) {
+                fail(x, -EBADMSG);
+                return;
+        }
+        x->upgraded = true;
+        x->status = x->request.version_major == 1 ? 101 : 200;
+        x->fields = fields;
+        x->body_bytes = x->body_left = EXCHANGE_LENGTH_UNKNOWN;
+        x->carrier->upgraded(x);
+}
+
 void exchange_refuse(struct exchange *x, unsigned status, struct text fields) {
         struct text reason = http_status_reason(status);
         int n;
@@ -77,7 +93,7 @@ void exchange_wake(struct exchange *x) {
 void exchange_want_body(struct exchange *x) {
         if (!exchange_is_open(x))
                 return;
-        if (!invariant(x->handler->body))
+        if (!invariant(x->handler->body && (!x->request.protocol.size || x->upgraded)))
                 fail(x, -EBADMSG);
         else
                 x->carrier->want_body(x);
@@ -103,7 +119,7 @@ struct exchange *exchange_new(struct http_session *s, const struct exchange_carr
         x->worker = NULL;
         x->route = NULL;
         x->status = 0;
-        x->started = x->finished = x->failed = x->refused = false;
+        x->started = x->finished = x->failed = x->refused = x->upgraded = false;
         x->page_bytes = 0;
         x->fields = x->page_fields = x->route_fields = (struct text){};
         x->body_bytes = 0;
@@ -134,9 +150,14 @@ void exchange_start(struct exchange *x) {
 }
 
 unsigned exchange_answer_ourselves(struct exchange *x) {
-        const struct http_request *request = &x->request;
+        struct http_request *request = &x->request;
+        bool tunnel_is_wanted = request->protocol.size && !x->handler->takes_upgrade;
         unsigned status = 0;
 
+        if (tunnel_is_wanted && request->version_major == 1) {
+                request->protocol = (struct http_span){};
+                tunnel_is_wanted = false;
+        }
         if (request->wants_tls && !x->session->tls)
                 status = 421; /* RFC 9110, 7.4 */
         else if (request->expects_other)
@@ -144,7 +165,8 @@ unsigned exchange_answer_ourselves(struct exchange *x) {
         else if (request->body_kind == HTTP_BODY_LENGTH &&
                  request->body_bytes > x->session->context->limits.body_bytes_max)
                 status = 413;
-        else if (request->method == HTTP_CONNECT || request->method == HTTP_TRACE)
+        else if (request->method == HTTP_CONNECT || request->method == HTTP_TRACE ||
+                 tunnel_is_wanted)
                 status = 501;
         else if (request->method == HTTP_OPTIONS &&
                  text_equal(http_span_text(request, request->path), TEXT("*")))

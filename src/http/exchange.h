@@ -34,6 +34,12 @@ struct exchange_piece {
 
 struct exchange_handler {
         const char *name;
+        /*
+         * Requests that want another protocol (request.protocol) come with that, and may be
+         * accepted by exchange_accept_upgrade(). For others it is taken out of an upgrade of
+         * HTTP/1.1, which is served as if it was not there; an extended CONNECT gets 501.
+         */
+        bool takes_upgrade;
 
         /*
          * The request's head is there. Answer now or later; called once, first. Pointers into the
@@ -66,6 +72,7 @@ struct exchange_handler {
 /* What the protocol's code does when a handler calls the functions below. */
 struct exchange_carrier {
         void (*answered)(struct exchange *x);
+        void (*upgraded)(struct exchange *x); /* instead of that */
         void (*woken)(struct exchange *x);
         void (*want_body)(struct exchange *x);
         void (*failed)(struct exchange *x);
@@ -96,6 +103,7 @@ struct exchange {
         bool finished;   /* `finish` was or is being called: no exchange_*() call may follow */
         bool failed;     /* to be given up with `error` */
         bool refused;    /* the answer's body is `page` */
+        bool upgraded;   /* it is a tunnel */
         uint8_t page_bytes;
         struct text fields;      /* "Name: value\r\n" lines */
         struct text route_fields; /* lines that all answers of its route have; the server's */
@@ -143,6 +151,19 @@ void exchange_answer(struct exchange *x, unsigned status, struct text fields, ui
  */
 void exchange_refuse(struct exchange *x, unsigned status, struct text fields);
 
+/*
+ * Instead of an answer: speak request.protocol from here on (101 by HTTP/1.1, 200 by HTTP/2), with
+ * `fields` as above (neither Upgrade, which is the protocol's to write, too). What the client sends
+ * comes by exchange_want_body() and `body`, which may not be asked for before this, what the
+ * handler sends goes by `pull`; both at once, without a limit. `last` is the client's end of its
+ * direction, a last piece the handler's. The exchange is over when both have ended: a handler that
+ * has ended its own goes on asking for the client's, or gives all up by exchange_fail().
+ *
+ * A silent tunnel is nobody's fault: neither BodyTimeoutSec nor KeepAliveSec is for it, only
+ * SendTimeoutSec for bytes that the client does not take. How long to wait is the handler's.
+ */
+void exchange_accept_upgrade(struct exchange *x, struct text fields);
+
 /* `pull` gave EXCHANGE_LATER, and there is something to pull now. */
 void exchange_wake(struct exchange *x);
 
@@ -178,7 +199,8 @@ void exchange_begin(struct exchange *x);
 void exchange_start(struct exchange *x);
 
 /*
- * Answer what the protocol answers itself, not a handler. 0: nothing was answered, it is for the
+ * Answer what the protocol answers itself, not a handler; drop a wish for another protocol that the
+ * handler does not take. 0: nothing was answered, it is for the
  * handler; else the status. For a request that was begun and routed, before `start`.
  */
 unsigned exchange_answer_ourselves(struct exchange *x);

@@ -46,6 +46,15 @@ bool http_is_token(struct text t) {
         return http_scan_class(t.data, t.data + t.size, HTTP_CHAR_TOKEN) == t.data + t.size;
 }
 
+bool http_is_protocol(struct text t) {
+        size_t slash = text_find(t, '/');
+
+        if (t.size > HTTP_PROTOCOL_BYTES_MAX || !http_is_token((struct text){ t.data, slash }))
+                return false;
+        return slash == t.size ||
+               http_is_token((struct text){ t.data + slash + 1, t.size - slash - 1 });
+}
+
 /* The length of the element that `t` begins with: up to a comma outside of quotes. */
 static size_t element_size(struct text t) {
         bool quoted = false;

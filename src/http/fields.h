@@ -23,6 +23,9 @@ bool http_request_lists(const struct http_request *r, enum http_field_id id, str
 bool http_request_next(const struct http_request *r, enum http_field_id id, unsigned *at,
                        struct text *ret_value);
 
+/* Is it protocol-name ["/" protocol-version] (RFC 9110, 7.8), and short? */
+bool http_is_protocol(struct text t);
+
 /*
  * The id of a field name, in either case; HTTP_FIELD_OTHER if we do not look at it. `name` must be
  * a token.

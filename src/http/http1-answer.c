@@ -16,7 +16,8 @@
  */
 
 enum {
-        HEAD_FIXED_BYTES_MAX = 256, /* all lines of a head but the handler's; 185 at most */
+        /* all lines of a head but the handler's: 185 at most, 217 with the longest Upgrade */
+        HEAD_FIXED_BYTES_MAX = 256,
         WAKES_MAX = 100,            /* of a handler from inside its `pull`, and no piece: a bug */
         FRAME_BYTES_MAX = 32,       /* a chunk's size line, the CRLF behind it and the last chunk */
 };
@@ -78,7 +79,8 @@ static uint8_t framing_of(const struct exchange *x) {
                 return HTTP1_FRAMING_NONE;
         if (x->body_bytes != EXCHANGE_LENGTH_UNKNOWN)
                 return HTTP1_FRAMING_LENGTH;
-        return x->request.version_minor ? HTTP1_FRAMING_CHUNKED : HTTP1_FRAMING_CLOSE;
+        return x->request.version_minor && !x->upgraded ? HTTP1_FRAMING_CHUNKED
+                                                        : HTTP1_FRAMING_CLOSE;
 }
 
 /* Is this the last answer here? It must be said in its head. */
@@ -95,6 +97,13 @@ static bool decide_close(struct http1_session *h, struct exchange *x) {
         return h->closing;
 }
 
+/* RFC 9110, 15.2.2: what is spoken behind this head. */
+static char *put_upgrade(const struct exchange *x, char *at) {
+        at = PUT(at, "Connection: upgrade\r\nUpgrade: ");
+        at = put_text(at, http_span_text(&x->request, x->request.protocol));
+        return PUT(at, "\r\n");
+}
+
 static char *put_head(struct http1_session *h, struct exchange *x, char *at) {
         struct text lines = http_context_lines(h->session.context);
 
@@ -107,7 +116,7 @@ static char *put_head(struct http1_session *h, struct exchange *x, char *at) {
                 at = put(at, lines.data + HTTP_LINES_COMMON, HTTP_LINES_BYTES - HTTP_LINES_COMMON);
         }
         if (unlikely(decide_close(h, x)))
-                at = PUT(at, "Connection: close\r\n");
+                at = x->upgraded ? put_upgrade(x, at) : PUT(at, "Connection: close\r\n");
         else if (unlikely(x->request.version_minor == 0))
                 at = PUT(at, "Connection: keep-alive\r\n");
         if (h->progress.framing == HTTP1_FRAMING_CHUNKED) {

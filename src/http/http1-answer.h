@@ -9,6 +9,7 @@
 enum http1_reading {
         HTTP1_READ_HEAD = 0, /* of the next request; `exchange` is but the parser's memory */
         HTTP1_READ_BODY,     /* belongs to the handler, when it wants it */
+        HTTP1_READ_TUNNEL,   /* the same, and goes on until the client ends its side */
         HTTP1_READ_DISCARD,  /* a body that nobody wants */
         HTTP1_READ_WHOLE,    /* the request is whole, its exchange under way */
         HTTP1_READ_END,      /* nothing more is read */

@@ -21,3 +21,13 @@ void http1_body_begin(struct http1_session *h, const struct http_request *reques
  * http1_body_outcome; behind BODY_BAD and BODY_TOO_LARGE nothing can be read any more.
  */
 int http1_body_take(struct http1_session *h, struct text *in, struct text *ret);
+
+/* Hand bytes to the handler, which has asked for them. */
+void http1_body_give(struct http1_session *h, struct text data, bool last);
+
+/*
+ * Of a tunnel: is there something for the handler? Not before the client was told that it is one.
+ * Hand it on, as it is, as long as the handler asks; that the client ended its side is the last.
+ */
+bool http1_tunnel_has_some(const struct http1_session *h, const struct text *in);
+void http1_tunnel_read(struct http1_session *h, struct text *in);

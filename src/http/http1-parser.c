@@ -342,6 +342,21 @@ static void read_expect(struct http_request *r) {
                                 r->expects_other = true;
 }
 
+/*
+ * RFC 9110, 7.8: only of HTTP/1.1, and only where Connection says so. The protocol that the client
+ * likes best is taken; with a body the request would have to be read first, so it is none.
+ */
+static void read_upgrade(struct http_request *r) {
+        struct text value = http_request_field(r, HTTP_UPGRADE), protocol;
+
+        if (!r->version_minor || r->method != HTTP_GET || r->body_kind != HTTP_BODY_NONE ||
+            !http_request_lists(r, HTTP_CONNECTION, TEXT("upgrade")) ||
+            !http_list_next(&value, &protocol) || !http_is_protocol(protocol))
+                return;
+        r->protocol.offset = (uint32_t)(protocol.data - r->head);
+        r->protocol.size = (uint32_t)protocol.size;
+}
+
 /* The empty line has been read: what the fields say together. */
 static int finish_head(struct input in, struct http_request *r) {
         int outcome;
@@ -349,6 +364,7 @@ static int finish_head(struct input in, struct http_request *r) {
         r->head = in.head;
         r->body_kind = HTTP_BODY_NONE;
         r->body_bytes = 0;
+        r->protocol = (struct http_span){};
         r->keep_alive = r->version_minor > 0;
         r->expects_continue = r->expects_other = false;
         outcome = check_host(in, r);
@@ -362,6 +378,8 @@ static int finish_head(struct input in, struct http_request *r) {
                 read_connection(r);
         if (r->first[HTTP_EXPECT] && r->version_minor)
                 read_expect(r); /* HTTP/1.0 knows no expectations (RFC 9110, 10.1.1) */
+        if (unlikely(r->first[HTTP_UPGRADE]))
+                read_upgrade(r);
         return 0;
 }
 

@@ -51,10 +51,16 @@ static uint8_t phase_of(const struct http1_session *h) {
                 return kept_bytes(h) ? HTTP_PHASE_ANSWER : HTTP_PHASE_IDLE;
         case HTTP1_READ_BODY: return h->progress.wants_body ? HTTP_PHASE_BODY : HTTP_PHASE_ANSWER;
         case HTTP1_READ_DISCARD: return h->exchange ? HTTP_PHASE_ANSWER : HTTP_PHASE_BODY;
+        case HTTP1_READ_TUNNEL:
         case HTTP1_READ_WHOLE:
         case HTTP1_READ_END: break;
         }
         return HTTP_PHASE_ANSWER;
+}
+
+/* Is what comes for the handler, when it wants any? */
+static bool reads_for_handler(const struct http1_session *h) {
+        return h->reading == HTTP1_READ_BODY || h->reading == HTTP1_READ_TUNNEL;
 }
 
 static bool wants_input(const struct http1_session *h) {
@@ -62,7 +68,7 @@ static bool wants_input(const struct http1_session *h) {
                 return false;
         if (kept_bytes(h))
                 return h->reading == HTTP1_READ_HEAD && h->head_is_partial;
-        return h->reading != HTTP1_READ_BODY || h->progress.wants_body;
+        return !reads_for_handler(h) || h->progress.wants_body;
 }
 
 static void settle(struct http1_session *h) {
@@ -81,6 +87,8 @@ static void stop_reading(struct http1_session *h, bool linger) {
 }
 
 static void exchange_over(struct http1_session *h) {
+        if (unlikely(h->reading == HTTP1_READ_TUNNEL))
+                return; /* the client's direction goes on */
         exchange_end(h->exchange, 0);
         h->exchange = NULL;
         if (h->reading == HTTP1_READ_END)
@@ -128,12 +136,6 @@ static void body_broke(struct http1_session *h, unsigned status) {
         }
 }
 
-static void body_give(struct http1_session *h, struct text data, bool last) {
-        h->progress.wants_body = false;
-        h->progress.body_given = last;
-        h->exchange->handler->body(h->exchange, data, last);
-}
-
 /* Hand the body's bytes to the handler, as long as it wants any. */
 static void body_read(struct http1_session *h, struct text *in) {
         struct exchange *x = h->exchange;
@@ -149,10 +151,12 @@ static void body_read(struct http1_session *h, struct text *in) {
                 if (r == HTTP1_BODY_LAST)
                         h->reading = HTTP1_READ_WHOLE;
                 if (data.size || r == HTTP1_BODY_LAST)
-                        body_give(h, data, r == HTTP1_BODY_LAST);
+                        http1_body_give(h, data, r == HTTP1_BODY_LAST);
         }
-        if (h->progress.wants_body && h->reading == HTTP1_READ_WHOLE && !x->failed)
-                body_give(h, (struct text){}, true); /* there is none */
+        if (h->reading == HTTP1_READ_TUNNEL)
+                http1_tunnel_read(h, in);
+        else if (h->progress.wants_body && h->reading == HTTP1_READ_WHOLE && !x->failed)
+                http1_body_give(h, (struct text){}, true); /* there is none */
         if (h->progress.wants_body && h->reading == HTTP1_READ_BODY && h->ended)
                 mark_failed(x, -ECONNRESET);
 }
@@ -201,7 +205,7 @@ static bool answer_ourselves(struct http1_session *h, struct exchange *x) {
 static bool is_plain(const struct http_request *request) {
         return (request->method == HTTP_GET || request->method == HTTP_HEAD) &&
                request->body_kind == HTTP_BODY_NONE &&
-               !(request->expects_other | request->wants_tls);
+               !(request->expects_other | request->wants_tls | !!request->protocol.size);
 }
 
 /* A head was parsed: its request begins. */
@@ -276,7 +280,8 @@ static int head_read(struct http1_session *h, struct text *in) {
 /* Can the handler's wish for body bytes be fulfilled at once? */
 static bool body_is_there(const struct http1_session *h, const struct text *in) {
         return h->progress.wants_body &&
-               (h->reading == HTTP1_READ_WHOLE || (h->reading == HTTP1_READ_BODY && in->size));
+               (h->reading == HTTP1_READ_WHOLE || (h->reading == HTTP1_READ_BODY && in->size) ||
+                http1_tunnel_has_some(h, in));
 }
 
 /* Go on with the exchange under way. HTTP1_GO_ON: it is over, and the next may begin. */
@@ -328,7 +333,8 @@ static int http1_drive(struct http1_session *h, struct text *in) {
                         r = exchange_go_on(h, in);
                 if (h->reading == HTTP1_READ_DISCARD)
                         body_discard(h, in);
-                if (r == HTTP1_GO_ON && h->reading != HTTP1_READ_HEAD)
+                /* the handler may have ended its side of a tunnel, and want more */
+                if (r == HTTP1_GO_ON && h->reading != HTTP1_READ_HEAD && !body_is_there(h, in))
                         break;
         }
         x = h->exchange;
@@ -429,8 +435,13 @@ static int next_output(struct http1_session *h, struct http_output *ret) {
         }
         if (h->broken)
                 return h->broken;
-        if (h->exchange)
+        if (h->exchange && (h->reading != HTTP1_READ_TUNNEL || h->shut ||
+                            h->progress.writing != HTTP1_WRITE_DONE))
                 return HTTP_OUTPUT_NONE;
+        if (h->exchange) {
+                h->shut = true;
+                return HTTP_OUTPUT_SHUT;
+        }
         if (h->reading == HTTP1_READ_END)
                 return h->linger && !h->ended ? HTTP_OUTPUT_LINGER : HTTP_OUTPUT_CLOSE;
         if (h->session.close_soon && h->reading == HTTP1_READ_HEAD && !kept_bytes(h) &&
@@ -510,17 +521,44 @@ static void handler_woke(struct exchange *x) {
         handler_called(x);
 }
 
+/* From here on what comes is not HTTP any more. */
+static void handler_upgraded(struct exchange *x) {
+        struct http1_session *h = http1_of(x->session);
+
+        if (invariant(h->reading == HTTP1_READ_WHOLE)) {
+                h->reading = HTTP1_READ_TUNNEL;
+                h->closing = true;
+        } else {
+                mark_failed(x, -EBADMSG);
+        }
+        handler_called(x);
+}
+
+/* output(), which would give out what was kept, is not called before all is sent. */
+static void give_kept(struct http1_session *h) {
+        int r;
+
+        h->busy = true;
+        r = drive_kept(h);
+        if (r < 0)
+                mark_failed(h->exchange, r); /* it is not over while anything is being sent */
+        h->busy = false;
+}
+
 static void handler_wants_body(struct exchange *x) {
         struct http1_session *h = http1_of(x->session);
 
         if (!invariant(!h->progress.body_given && h->reading != HTTP1_READ_DISCARD))
                 mark_failed(x, -EBADMSG);
         h->progress.wants_body = h->progress.wanted_body = true;
+        if (h->sending && !h->busy)
+                give_kept(h);
         handler_called(x);
 }
 
 static const struct exchange_carrier http1_carrier = {
         .answered = handler_called,
+        .upgraded = handler_upgraded,
         .woken = handler_woke,
         .want_body = handler_wants_body,
         .failed = handler_called,

@@ -10,6 +10,7 @@
 enum {
         HTTP_FIELDS_MAX = 100,   /* field lines in one head; past it 431 */
         HTTP_LINE_BYTES_MAX = 8192, /* the request line with its CRLF; past it 414 (RFC 9112, 3) */
+        HTTP_PROTOCOL_BYTES_MAX = 64, /* a longer name is none that we would say back */
 };
 
 enum http_method {
@@ -80,6 +81,13 @@ struct http_request {
         struct http_span query; /* behind "?", without it; size 0 where there is none */
         struct http_span host;  /* of an absolute target or CONNECT, else of Host; without port, an
                                    IPv6 address with its brackets; may be empty */
+        /*
+         * What the client wants to speak from here on ("websocket"): an upgrade of HTTP/1.1 (RFC
+         * 9110, 7.8), or an extended CONNECT of HTTP/2 (RFC 8441), which is seen here as the GET
+         * that HTTP/1.1 asks with. Empty: nothing else, or none of it may be granted. Such a
+         * request has no body.
+         */
+        struct http_span protocol;
         uint64_t body_bytes;    /* HTTP_BODY_LENGTH: Content-Length */
 
         uint16_t field_count;

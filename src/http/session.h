@@ -42,6 +42,7 @@ struct http_context {
         char lines[HTTP_LINES_BYTES + 1]; /* how most answers begin, ready-made */
         struct http_limits limits;
         bool draining; /* answers say Connection: close */
+        bool takes_upgrade; /* some handler does: see exchange.h */
 
         /*
          * Find the handler for a request: sets x->handler, x->route, x->worker, x->owner. Must
@@ -85,6 +86,7 @@ enum http_output_outcome {
         HTTP_OUTPUT_NONE = 0, /* nothing to send for the moment */
         HTTP_OUTPUT_SEND,     /* `*ret` is filled */
         HTTP_OUTPUT_CLOSE,    /* all was sent: close */
+        HTTP_OUTPUT_SHUT,     /* all was sent: shut down our side; what comes is still for us */
         HTTP_OUTPUT_LINGER,   /* all was sent: shut down our side, drop what still comes, then close
                                  (RFC 9112, 9.6) */
 };
@@ -181,6 +183,7 @@ struct http1_session {
         bool linger;          /* the peer may be sending what nobody will read */
         bool head_is_partial; /* all kept input was parsed, and more is needed */
         bool yielded;         /* NONE was given for `yielding` */
+        bool shut;            /* our side of a tunnel has ended, and SHUT was given */
         struct http1_progress {               /* of the exchange under way, zeroed for each */
                 uint8_t writing;              /* enum http1_writing */
                 uint8_t framing;              /* enum http1_framing */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "http/fields.h"
 #include "http/http1-parser.h"
 
 /*
@@ -18,6 +19,8 @@
  *
  * The pseudo-fields may come in any order, but before all others: they are held until the first of
  * those comes, and then the request line is written, and Host from :authority.
+ *
+ * An extended CONNECT (RFC 8441) becomes the GET that asks for the same by an upgrade.
  *
  * Crumbs of cookies are joined (8.2.3), mostly where they stand; a crumb that comes behind other
  * fields first takes the line that it belongs to along to the end.
@@ -118,18 +121,30 @@ static bool scheme_is_known(struct http2_head *head) {
         return head->is_https || text_equal_nocase(scheme, TEXT("http"));
 }
 
+/* nghttp2 has seen that it is CONNECT; the method of the request is GET from here on. */
+static void take_protocol(struct http2_head *head, struct text protocol, struct text *method) {
+        if (!text_equal(*method, TEXT("CONNECT")))
+                refuse(head, HTTP1_BAD);
+        else if (!http_is_protocol(protocol))
+                refuse(head, 501);
+        head->is_extended = true;
+        *method = TEXT("GET");
+}
+
 static void put_request_line(struct http2_session *h) {
         struct http2_head *head = &h->head;
         struct text method = text_of_rcbuf(head->pseudo[HTTP2_METHOD]);
         struct text authority = text_of_rcbuf(head->pseudo[HTTP2_AUTHORITY]);
-        bool is_connect = text_equal(method, TEXT("CONNECT"));
-        struct text target = is_connect ? authority : text_of_rcbuf(head->pseudo[HTTP2_PATH]);
+        struct text protocol = text_of_rcbuf(head->pseudo[HTTP2_PROTOCOL]), target;
+        bool is_connect;
 
-        if (head->pseudo[HTTP2_PROTOCOL])
-                refuse(head, 501); /* no handler can take it, and we do not offer it */
-        else if (!method.size || !target_is_sound(head, is_connect, target) ||
-                 !(is_connect || scheme_is_known(head)))
-                refuse(head, HTTP1_BAD);
+        if (unlikely(head->pseudo[HTTP2_PROTOCOL]))
+                take_protocol(head, protocol, &method);
+        is_connect = text_equal(method, TEXT("CONNECT"));
+        target = is_connect ? authority : text_of_rcbuf(head->pseudo[HTTP2_PATH]);
+        if (head->refused || !method.size || !target_is_sound(head, is_connect, target) ||
+            !(is_connect || scheme_is_known(head)))
+                refuse(head, HTTP1_BAD); /* if it is not yet */
         else if (fits(h, method.size + target.size + 12)) {
                 put_text(head, method);
                 PUT(head, " ");
@@ -141,6 +156,10 @@ static void put_request_line(struct http2_session *h) {
                 add_line(h, TEXT("host"), authority);
                 head->authority = (struct http_span){ (uint32_t)(head->used - 2 - authority.size),
                                                       (uint32_t)authority.size };
+        }
+        if (!head->refused && head->is_extended) {
+                add_line(h, TEXT("upgrade"), protocol);
+                add_line(h, TEXT("connection"), TEXT("upgrade"));
         }
         release_pseudo(head);
 }
@@ -256,6 +275,9 @@ static void take_over(struct http2_head *head, bool has_body, struct http_reques
         r->version_minor = 0;
         r->keep_alive = true;
         r->wants_tls = head->is_https;
+        if (head->is_extended)
+                return;
+        r->protocol = (struct http_span){};
         if (!has_body) {
                 r->body_kind = HTTP_BODY_NONE;
                 r->body_bytes = 0;
@@ -281,6 +303,8 @@ int http2_head_end(struct http2_session *h, bool has_body, struct exchange **ret
                 return r == HTTP1_MORE ? HTTP1_BAD : r;
         if ((*ret)->request.field_count != head->lines || (*ret)->request.head_bytes != head->used)
                 return HTTP1_BAD;
+        if (head->is_extended && !(*ret)->request.protocol.size)
+                return HTTP1_BAD; /* it has a length */
         take_over(head, has_body, &(*ret)->request);
         return 0;
 }

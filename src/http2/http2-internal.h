@@ -80,6 +80,7 @@ struct http2_head {
         int32_t id;
         nghttp2_rcbuf *pseudo[HTTP2_PSEUDO_COUNT]; /* held until the request line is written */
         bool has_line, is_https;
+        bool is_extended; /* CONNECT with :protocol */
         uint16_t refused;           /* a status */
         struct http_span authority; /* in the memory, of the line Host that was made of it */
         struct http_span cookie;    /* the line, so far */
@@ -103,6 +104,7 @@ struct http2_stream {
         bool deferred;                /* nghttp2 was told so */
         bool has_last;                /* `piece` is the last */
         bool is_answered;             /* whole; it is over when the body is, too */
+        bool is_shut;                 /* a tunnel whose handler has ended its direction */
         bool is_closed;               /* nghttp2 has let go of it */
         bool is_over;                 /* to be ended when the output was sent */
         int error;                    /* … with this */

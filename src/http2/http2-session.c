@@ -174,7 +174,9 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 
         if (st) {
                 st->is_closed = true;
-                http2_stream_end(session, st, st->is_answered ? 0 : -ECONNRESET);
+                /* both directions of a tunnel have ended, the handler has not taken all of one */
+                if (!(st->is_shut && st->body_ended && code == NGHTTP2_NO_ERROR))
+                        http2_stream_end(session, st, st->is_answered ? 0 : -ECONNRESET);
         }
         return 0;
 }
@@ -382,16 +384,22 @@ static int open_nghttp2(struct http2_session *h, struct http_context *context) {
         return r ? -ENOMEM : 0;
 }
 
-/* What we announce; SETTINGS_ENABLE_CONNECT_PROTOCOL is for when a handler can take CONNECT. */
+/*
+ * What we announce; the last only where a handler may take it: without it clients use HTTP/1.1,
+ * which costs a connection and otherwise would come to the same. nghttp2 refuses what was not
+ * announced.
+ */
 static int say_hello(struct http2_session *h) {
         const nghttp2_settings_entry settings[] = {
                 { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, HTTP2_STREAMS_MAX },
                 { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
                   (uint32_t)h->session.context->limits.head_bytes_max },
                 { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
+                { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },
         };
+        size_t count = ELEMENTS(settings) - !h->session.context->takes_upgrade;
 
-        if (nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, settings, ELEMENTS(settings)) < 0 ||
+        if (nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, settings, count) < 0 ||
             nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0,
                                                   HTTP2_CONNECTION_WINDOW) < 0)
                 return -ENOMEM;

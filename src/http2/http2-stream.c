@@ -17,6 +17,9 @@
  * A client that sends a body may not look at the answer before it has sent all (curl 7.88 takes a
  * reset for a failure even then). So what nobody wants is read and dropped, as in HTTP/1, within
  * BodyBytesMax and BodyTimeoutSec; only where that is not worth it the stream is reset.
+ *
+ * A tunnel is over when both sides have ended it, the client by the last bytes that the handler
+ * took: nghttp2 may have closed its stream before. None of the limits for bodies is for it.
  */
 
 /* ---- marks ---- */
@@ -27,7 +30,8 @@ void http2_make_due(struct http2_session *h, struct http2_stream *st) {
 }
 
 void http2_set_wanting(struct http2_session *h, struct http2_stream *st, bool wants) {
-        h->wanting += (unsigned)wants - (unsigned)st->wants_body;
+        if (likely(!exchange_of(st)->upgraded))
+                h->wanting += (unsigned)wants - (unsigned)st->wants_body;
         st->wants_body = wants;
 }
 
@@ -61,7 +65,7 @@ static void body_drop(struct http2_session *h, struct http2_stream *st) {
 void http2_stream_end(struct http2_session *h, struct http2_stream *st, int error) {
         http2_set_wanting(h, st, false);
         http2_set_waiting(h, st, false);
-        h->answering -= st->answering && !st->is_answered;
+        h->answering -= st->answering && !st->is_answered && !st->is_shut;
         h->discarding -= st->is_answered;
         list_remove(&st->link);
         list_remove(&st->due);
@@ -76,7 +80,8 @@ void http2_stream_end(struct http2_session *h, struct http2_stream *st, int erro
 
 void http2_stream_reset(struct http2_session *h, struct http2_stream *st, uint32_t code,
                         int error) {
-        if (nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, st->id, code) < 0)
+        if (!st->is_closed &&
+            nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, st->id, code) < 0)
                 h->broken = -ENOMEM;
         http2_stream_end(h, st, error);
 }
@@ -102,8 +107,8 @@ static void body_discard(struct http2_session *h, struct http2_stream *st) {
 static bool rest_is_awaited(const struct http2_session *h, struct http2_stream *st) {
         const struct exchange *x = exchange_of(st);
 
-        if (h->leaving || h->ended || x->request.method == HTTP_CONNECT || x->status == 413 ||
-            x->status == 408)
+        if (h->leaving || h->ended || x->request.method == HTTP_CONNECT ||
+            x->request.protocol.size || x->status == 413 || x->status == 408)
                 return false;
         /* held back until it is asked for, which nobody will */
         return st->body_came || !x->request.expects_continue;
@@ -111,6 +116,11 @@ static bool rest_is_awaited(const struct http2_session *h, struct http2_stream *
 
 void http2_stream_answered(struct http2_session *h, struct http2_stream *st) {
         http2_guard_moved(h, 0, 1);
+        if (unlikely(exchange_of(st)->upgraded && !st->body_given)) {
+                st->is_shut = true;
+                h->answering--;
+                return;
+        }
         if (unlikely(!st->body_ended && !rest_is_awaited(h, st))) {
                 /* it is of no use to anybody (RFC 9113, 8.1) */
                 http2_stream_reset(h, st, NGHTTP2_NO_ERROR, 0);
@@ -164,7 +174,8 @@ void http2_stream_data(struct http2_session *h, struct http2_stream *st, struct 
         st->moved_usec = http2_now(h);
         if (st->discards || x->failed) {
                 consume(h, st->id, data.size);
-        } else if (st->body_bytes > h->session.context->limits.body_bytes_max) {
+        } else if (st->body_bytes > h->session.context->limits.body_bytes_max &&
+                   !x->request.protocol.size) {
                 consume(h, st->id, data.size);
                 body_broke(h, st, 413, -EMSGSIZE);
         } else if (st->wants_body && !st->body.used) {
@@ -194,7 +205,7 @@ static void body_give_kept(struct http2_session *h, struct http2_stream *st) {
                 body_give(h, st, buffer_text(&kept), st->body_ended);
                 buffer_finish(&kept);
         }
-        if (st->wants_body && h->ended)
+        if ((st->wants_body || (x->upgraded && !st->body_ended)) && h->ended)
                 mark_failed(h, st, -ECONNRESET);
 }
 
@@ -216,8 +227,13 @@ static void stream_go_on(struct http2_session *h, struct http2_stream *st) {
         }
         if (!x->failed)
                 body_give_kept(h, st);
-        if (x->failed) {
-                http2_stream_reset(h, st, NGHTTP2_INTERNAL_ERROR, x->error);
+        if (x->failed) { /* a tunnel that breaks: RFC 8441, 5 */
+                http2_stream_reset(h, st, x->upgraded ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR,
+                                   x->error);
+                return;
+        }
+        if (st->is_shut && st->body_given) {
+                http2_stream_end(h, st, 0);
                 return;
         }
         if (st->deferred && !st->waits) {
@@ -226,7 +242,7 @@ static void stream_go_on(struct http2_session *h, struct http2_stream *st) {
                         h->broken = -ENOMEM;
         }
         if (x->status && !st->answering) {
-                if (!st->wanted_body)
+                if (!st->wanted_body && !x->upgraded)
                         body_discard(h, st);
                 http2_answer_begin(h, st);
         } else if (!x->status && invitation_is_due(st)) {
@@ -254,7 +270,8 @@ void http2_make_all_due(struct http2_session *h) {
 static bool window_waits(struct http2_session *h, const struct http2_stream *st, uint64_t now) {
         uint64_t timeout = h->session.context->limits.send_timeout_usec;
 
-        if (!st->answering || st->is_answered || st->waits || now < st->moved_usec + timeout)
+        if (!st->answering || st->is_answered || st->is_shut || st->waits ||
+            now < st->moved_usec + timeout)
                 return false;
         if (nghttp2_session_get_stream_remote_window_size(h->ng, st->id) <= 0)
                 return true;
@@ -263,8 +280,8 @@ static bool window_waits(struct http2_session *h, const struct http2_stream *st,
 }
 
 /* Is the body due that the handler waits for? Not while others hold the connection's window. */
-static bool body_waits(struct http2_session *h, const struct http2_stream *st, uint64_t now) {
-        return (st->wants_body || st->is_answered) &&
+static bool body_waits(struct http2_session *h, struct http2_stream *st, uint64_t now) {
+        return (st->wants_body || st->is_answered) && !exchange_of(st)->upgraded &&
                now >= st->moved_usec + h->session.context->limits.body_timeout_usec &&
                nghttp2_session_get_local_window_size(h->ng) > 0;
 }
@@ -328,6 +345,7 @@ static void handler_wants_body(struct exchange *x) {
 
 const struct exchange_carrier http2_carrier = {
         .answered = handler_called,
+        .upgraded = handler_called,
         .woken = handler_woke,
         .want_body = handler_wants_body,
         .failed = handler_called,

@@ -194,6 +194,12 @@ bool conn_do_outcome(struct conn *c, int outcome) {
                 conn_output_free(c);
                 conn_close(c, 0);
                 return false;
+        case HTTP_OUTPUT_SHUT:
+                conn_output_free(c);
+                if (loop_shutdown(&c->socket, SHUT_WR) == 0)
+                        return true;
+                conn_close(c, -ECONNRESET);
+                return false;
         case HTTP_OUTPUT_LINGER:
                 conn_output_free(c);
                 conn_linger(c);

@@ -371,8 +371,9 @@ static bool conn_tls_step(struct conn *c) {
         if (o->has_plain && !t->broken && t->stream->kernel_writes)
                 return conn_tls_kernel_send(c, o);
         if (!o->has_plain && !t->ended &&
-            (o->outcome == HTTP_OUTPUT_CLOSE || o->outcome == HTTP_OUTPUT_LINGER)) {
-                t->ended = true;
+            (o->outcome == HTTP_OUTPUT_CLOSE || o->outcome == HTTP_OUTPUT_LINGER ||
+             o->outcome == HTTP_OUTPUT_SHUT)) {
+                t->ended = o->outcome != HTTP_OUTPUT_SHUT; /* what comes is still for the session */
                 tls_of(c)->end(t->stream);
         }
         if (t->stream->has_output) {

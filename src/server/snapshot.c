@@ -105,6 +105,7 @@ static int routes_prepare(struct snapshot *s, struct buffer *faults) {
                         const struct settings_route *route = &site->routes[j];
                         int r = handler_route_prepare(&s->routes[s->route_count], route, reason);
 
+                        s->takes_upgrade |= s->routes[s->route_count].handler->takes_upgrade;
                         route_note_site(&s->routes[s->route_count++], site, s->site_fields[i]);
                         if (r == -ENOMEM)
                                 return r;

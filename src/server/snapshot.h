@@ -40,6 +40,7 @@ struct snapshot {
         char **site_fields;  /* per site, what its answers by TLS say of it; NULL: nothing */
         size_t *site_routes; /* per site, the index of its first route */
         bool has_one_route;  /* one site, one route: nothing to compare */
+        bool takes_upgrade;  /* some route's handler does */
 
         struct snapshot_uses *uses; /* per worker */
 

@@ -60,6 +60,7 @@ static void no_site_start(struct exchange *x) {
 /* For hosts that no site names. */
 static const struct exchange_handler no_site_handler = {
         .name = "no-site",
+        .takes_upgrade = true, /* refused as others are */
         .start = no_site_start,
 };
 
@@ -70,6 +71,7 @@ static void misdirected_start(struct exchange *x) {
 /* The connection's certificates were asked for by the rules of another Site (RFC 9110, 15.5.20). */
 static const struct exchange_handler misdirected_handler = {
         .name = "misdirected",
+        .takes_upgrade = true, /* refused as others are */
         .start = misdirected_start,
 };
 
@@ -80,6 +82,7 @@ static void in_clear_start(struct exchange *x) {
 /* No certificate can be shown here, and the Site is for nobody without one. */
 static const struct exchange_handler in_clear_handler = {
         .name = "in-clear",
+        .takes_upgrade = true, /* refused as others are */
         .start = in_clear_start,
 };
 
@@ -301,6 +304,7 @@ static void worker_apply_settings(struct worker *w) {
                 .body_timeout_usec = settings->body_timeout_usec,
                 .send_timeout_usec = settings->send_timeout_usec,
         };
+        w->http.takes_upgrade = w->snapshot->takes_upgrade;
         w->conns.limits = (struct conn_limits){
                 .head_timeout_usec = settings->head_timeout_usec,
                 .body_timeout_usec = settings->body_timeout_usec,

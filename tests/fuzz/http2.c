@@ -222,6 +222,7 @@ static void begin(void) {
         if (!is_ready) {
                 http_context_init(&context, &now_usec);
                 context.route = run_route;
+                context.takes_upgrade = true;
                 samples_init(&samples);
                 is_ready = true;
         }

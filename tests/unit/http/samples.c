@@ -37,6 +37,7 @@ struct sample {
         int fails;        /* exchange_fail() in `start` */
         bool twice;       /* answers twice */
         bool wants_twice; /* wants the body again behind its end */
+        enum tunnel { TUNNEL_NONE, TUNNEL_ECHO, TUNNEL_ENDS, TUNNEL_FAILS } tunnel;
 };
 
 static const struct sample samples[] = {
@@ -69,6 +70,13 @@ static const struct sample samples[] = {
         { "/endless", 200, "", EXCHANGE_LENGTH_UNKNOWN, { { "" }, { "x" } }, .lies = true },
         { "/wants-twice", 200, "", 0, {}, .echoes = true, .wants_twice = true },
         { "/twice", 200, "", 5, { { "hello" } }, .twice = true },
+        { "/tunnel", .fields = "X-Tunnel: 1\r\n", .tunnel = TUNNEL_ECHO },
+        { "/tunnel-later", .fields = "", .tunnel = TUNNEL_ECHO, .later = true },
+        { "/tunnel-slow", .fields = "", .tunnel = TUNNEL_ECHO, .reads_late = true },
+        { "/tunnel-ends", .fields = "", .tunnel = TUNNEL_ENDS },
+        { "/tunnel-ends-slow", .fields = "", .tunnel = TUNNEL_ENDS, .reads_late = true },
+        { "/tunnel-fails", .fields = "", .tunnel = TUNNEL_FAILS },
+        { "/tunnel-refused", 403, "", 0, {}, .tunnel = TUNNEL_ECHO, .refuses = true },
         // clang-format on
 };
 
@@ -78,6 +86,8 @@ struct sample_state {
         unsigned at;
         char body_last;
         bool has_waited, body_done;
+        struct buffer held; /* what came by a tunnel */
+        bool held_given, asked;
 };
 
 static struct sample_state *state_of(struct exchange *x) {
@@ -227,8 +237,101 @@ static const struct exchange_handler sample_handler = {
         .finish = sample_finish,
 };
 
+/* ---- tunnels ---- */
+
+/* Those that read late ask when they are told to go on, each time. */
+static void tunnel_ask(struct exchange *x) {
+        struct sample_state *state = state_of(x);
+
+        if (state->body_done || state->asked)
+                return;
+        state->asked = true;
+        if (state->sample->reads_late)
+                wait_to_go_on(x);
+        else
+                exchange_want_body(x);
+}
+
+static void tunnel_accept(struct exchange *x) {
+        const struct sample *sample = state_of(x)->sample;
+
+        exchange_accept_upgrade(x, text_of(sample->fields));
+        if (sample->tunnel != TUNNEL_ECHO)
+                tunnel_ask(x);
+}
+
+static void tunnel_start(struct exchange *x) {
+        struct samples *s = x->worker;
+
+        if (!x->request.protocol.size || sample_of(x)->refuses) {
+                sample_start(x);
+                return;
+        }
+        s->started++;
+        state_of(x)->sample = sample_of(x);
+        if (sample_of(x)->later)
+                wait_to_go_on(x);
+        else
+                tunnel_accept(x);
+}
+
+static void tunnel_body(struct exchange *x, struct text data, bool last) {
+        struct sample_state *state = state_of(x);
+        struct samples *s = x->worker;
+
+        state->asked = false;
+        state->body_done = last;
+        if (s->journal_bodies)
+                buffer_printf(&s->journal, "body=%.*s%s;", TEXT_ARGS(data), last ? " last" : "");
+        if (state->sample->tunnel == TUNNEL_FAILS)
+                exchange_fail(x, -ECONNRESET);
+        else if (state->sample->tunnel == TUNNEL_ENDS)
+                tunnel_ask(x);
+        else if (buffer_append_text(&state->held, data) < 0)
+                exchange_fail(x, -ENOMEM);
+        else
+                exchange_wake(x);
+}
+
+static int tunnel_pull(struct exchange *x, uint64_t room_bytes, struct exchange_piece *ret) {
+        struct sample_state *state = state_of(x);
+
+        if (state->sample->tunnel == TUNNEL_ENDS) {
+                *ret = (struct exchange_piece){ .data = "bye", .bytes = 3, .last = true };
+                return 0;
+        }
+        if (state->held_given)
+                buffer_finish(&state->held);
+        state->held_given = false;
+        if (!state->held.used && !state->body_done) {
+                tunnel_ask(x);
+                return EXCHANGE_LATER;
+        }
+        state->held_given = true;
+        *ret = (struct exchange_piece){ .data = state->held.used ? state->held.data : "",
+                                        .bytes = state->held.used,
+                                        .last = state->body_done };
+        return 0;
+}
+
+static void tunnel_finish(struct exchange *x) {
+        buffer_finish(&state_of(x)->held);
+        sample_finish(x);
+}
+
+static const struct exchange_handler tunnel_handler = {
+        .name = "tunnel",
+        .takes_upgrade = true,
+        .start = tunnel_start,
+        .body = tunnel_body,
+        .pull = tunnel_pull,
+        .finish = tunnel_finish,
+};
+
 void samples_route(struct samples *s, struct exchange *x) {
-        x->handler = &sample_handler;
+        const struct sample *sample = sample_of(x);
+
+        x->handler = sample && sample->tunnel ? &tunnel_handler : &sample_handler;
         x->worker = s;
 }
 
@@ -241,7 +344,9 @@ bool samples_go_on(struct samples *s) {
         for (unsigned i = 0; i < count; i++) {
                 const struct sample *sample = state_of(waiting[i])->sample;
 
-                if (sample->reads_late)
+                if (sample->tunnel && sample->later)
+                        tunnel_accept(waiting[i]);
+                else if (sample->reads_late)
                         exchange_want_body(waiting[i]);
                 else if (sample->later)
                         answer(waiting[i]);

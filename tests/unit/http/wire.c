@@ -109,6 +109,10 @@ static bool wire_step(struct wire *w) {
         case HTTP_OUTPUT_NONE:
                 w->yields += s->yielding;
                 return s->yielding || (!w->hold && samples_go_on(&w->samples));
+        case HTTP_OUTPUT_SHUT:
+                assert_false(w->shut);
+                w->shut = true;
+                return true;
         case HTTP_OUTPUT_CLOSE: w->end = WIRE_CLOSE; return false;
         case HTTP_OUTPUT_LINGER: w->end = WIRE_LINGER; return false;
         default:

@@ -25,6 +25,7 @@ struct wire {
         bool at_once;    /* `changed` runs the session, from inside the handler's call */
         bool hold_sent;  /* leave the next output unsent: wire_sent() */
         bool unsent;
+        bool shut; /* its side of a tunnel */
 };
 
 void wire_open(struct wire *w);

@@ -66,12 +66,18 @@ static void write_conversation(struct peer *p) {
         peer_headers(p, 15, "POST /echo\nexpect: 100-continue\ncookie: a\ncookie: b", 0);
         peer_headers(p, 17, "POST /now", 0);
         peer_get(p, 19, "/fails-midway");
+        peer_headers(p, 21,
+                     ":method: CONNECT\n:protocol: websocket\n:scheme: http\n"
+                     ":path: /tunnel-slow\n:authority: a",
+                     0);
+        peer_data(p, 21, body, sizeof(body), false);
+        peer_data(p, 21, body, sizeof(body), true);
         peer_ping(p, "12345678", false);
 }
 
 /* The conversation; true: it was had without a failure. */
 static bool talk(long until) {
-        struct peer *p = peer_new_silent();
+        struct peer *p = peer_new_for_tunnels(false);
         bool failed;
 
         watched = &p->in_session;
@@ -105,7 +111,7 @@ static void every_allocation_fails_once(void **state) {
 /* From some point on, there is none at all. */
 static void no_more_memory(void **state) {
         for (long n = 0; n < 200; n += 3) {
-                struct peer *p = peer_new_silent();
+                struct peer *p = peer_new_for_tunnels(false);
 
                 watched = &p->in_session;
                 left = n;

@@ -42,7 +42,7 @@ static uint64_t peer_real_usec(void) {
         return UINT64_C(784111777) * USEC_PER_SEC;
 }
 
-struct peer *peer_new_silent(void) {
+static struct peer *peer_make(bool takes_upgrade) {
         struct peer *p = test_calloc(1, sizeof(*p));
 
         the_peer = p;
@@ -52,6 +52,7 @@ struct peer *peer_new_silent(void) {
         p->context.real_usec = peer_real_usec;
         p->context.route = peer_route;
         p->context.finished = peer_finished;
+        p->context.takes_upgrade = takes_upgrade;
         samples_init(&p->samples);
         assert_int_equal(nghttp2_hd_inflate_new(&p->inflater), 0);
         assert_int_equal(nghttp2_hd_deflate_new(&p->deflater, 4096), 0);
@@ -62,15 +63,25 @@ struct peer *peer_new_silent(void) {
         return p;
 }
 
-struct peer *peer_new(void) {
-        struct peer *p = peer_new_silent();
-
+static struct peer *greeted(struct peer *p) {
         assert_non_null(p->session);
         peer_preface(p);
         peer_frame(p, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
         peer_frame(p, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, NULL, 0);
         peer_go(p);
         return p;
+}
+
+struct peer *peer_new_silent(void) {
+        return peer_make(false);
+}
+
+struct peer *peer_new(void) {
+        return greeted(peer_make(false));
+}
+
+struct peer *peer_new_for_tunnels(bool greet) {
+        return greet ? greeted(peer_make(true)) : peer_make(true);
 }
 
 void peer_free(struct peer *p) {

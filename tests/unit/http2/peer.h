@@ -64,6 +64,8 @@ struct peer {
 struct peer *peer_new(void);
 /* One that has had nothing yet; NULL: no memory for it. */
 struct peer *peer_new_silent(void);
+/* As those, where handlers may take an extended CONNECT. */
+struct peer *peer_new_for_tunnels(bool greet);
 /* Ends the session with -ECONNRESET; all memory must be given back. */
 void peer_free(struct peer *p);
 
