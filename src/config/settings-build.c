@@ -143,10 +143,10 @@ static struct settings_route fixed_route(const struct section *s, enum settings_
 }
 
 #ifdef EMBERD_TEST_BUILD
-static struct settings_route misbehave_route(const struct section *s) {
+static struct settings_route test_route(const struct section *s, enum settings_handler handler) {
         return (struct settings_route){
                 .prefix = s->route->prefix,
-                .handler = HANDLER_MISBEHAVE,
+                .handler = handler,
                 .index = draft_no_names,
                 .origin = s->origin,
         };
@@ -158,7 +158,7 @@ static bool build_route(struct draft *d, const struct section *site, const struc
                         struct settings_route *ret) {
         const struct route_values *route = s->route;
         unsigned said = !!route->root + !!route->redirect.status + !!route->answer.status +
-                        route->misbehave;
+                        route->misbehave + route->echo;
         bool has_index = was_assigned(s, "Index");
 
         if (said > 1) {
@@ -183,8 +183,8 @@ static bool build_route(struct draft *d, const struct section *site, const struc
         else if (route->answer.status)
                 *ret = fixed_route(s, HANDLER_RETURN);
 #ifdef EMBERD_TEST_BUILD
-        else if (route->misbehave)
-                *ret = misbehave_route(s);
+        else if (route->misbehave || route->echo)
+                *ret = test_route(s, route->echo ? HANDLER_ECHO : HANDLER_MISBEHAVE);
 #endif
         else
                 *ret = files_route(route->prefix, route->root,

@@ -179,6 +179,8 @@ static int print_route(struct buffer *to, const struct settings_site *site,
                 values.redirect = (struct fixed_answer){ route->status, route->target };
         } else if (route->handler == HANDLER_MISBEHAVE) {
                 values.misbehave = true;
+        } else if (route->handler == HANDLER_ECHO) {
+                values.echo = true;
         } else {
                 values.answer = (struct fixed_answer){ route->status, route->target };
         }

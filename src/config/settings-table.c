@@ -185,6 +185,9 @@ const struct setting settings_table[] = {
         { SECTION_ROUTE, "Misbehave", SETTING_SWITCH, "yes | no",
           0, "", 0, ROUTE(misbehave),
           "Do what a client asks for as if emberd had been taken over; in test builds alone." },
+        { SECTION_ROUTE, "Echo", SETTING_SWITCH, "yes | no",
+          0, "", 0, ROUTE(echo),
+          "Accept any other protocol and give back what comes; in test builds alone." },
 #endif
 };
 /* clang-format on */

@@ -72,7 +72,7 @@ struct route_values {
         char *root;
         char **index;
         struct fixed_answer redirect, answer;
-        bool misbehave; /* test builds only */
+        bool misbehave, echo; /* test builds only */
 };
 
 extern const struct setting settings_table[];

@@ -30,6 +30,7 @@ enum settings_handler {
         HANDLER_REDIRECT,
         HANDLER_RETURN,
         HANDLER_MISBEHAVE, /* test builds only */
+        HANDLER_ECHO,      /* the same */
 };
 
 struct settings_route {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "handlers/echo.h"
 #include "handlers/files.h"
 #include "handlers/fixed.h"
 #include "handlers/misbehave.h"
@@ -21,6 +22,7 @@ static const struct handler_row handler_rows[] = {
         [HANDLER_RETURN]   = { &return_handler,   fixed_route_prepare, fixed_route_finish },
 #ifdef EMBERD_TEST_BUILD
         [HANDLER_MISBEHAVE] = { &misbehave_handler, misbehave_route_prepare },
+        [HANDLER_ECHO] = { &echo_handler, echo_route_prepare },
 #endif
 };
 /* clang-format on */

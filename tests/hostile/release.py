@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 
-WORDS = re.compile(r'misbehav|hostile|read_shadow|read-shadow|NO_SANDBOX', re.I)
+WORDS = re.compile(r'misbehav|hostile|\becho_handler|read_shadow|read-shadow|NO_SANDBOX', re.I)
 
 
 def output(*command):
