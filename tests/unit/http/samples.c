@@ -263,13 +263,15 @@ static void tunnel_accept(struct exchange *x) {
 static void tunnel_start(struct exchange *x) {
         struct samples *s = x->worker;
 
-        if (!x->request.protocol.size || sample_of(x)->refuses) {
+        if (sample_of(x)->refuses) {
                 sample_start(x);
                 return;
         }
         s->started++;
         state_of(x)->sample = sample_of(x);
-        if (sample_of(x)->later)
+        if (!x->request.protocol.size)
+                exchange_refuse(x, 400, (struct text){});
+        else if (sample_of(x)->later)
                 wait_to_go_on(x);
         else
                 tunnel_accept(x);
