@@ -50,11 +50,13 @@ static void file_fault(struct buffer *faults, const struct settings_file *file, 
 
 /* A credential is protected by systemd; a file in the open is for emberd's group at most. */
 static void warn_of_readable(struct buffer *faults, const struct settings_file *file,
-                             const char *path) {
+                             const char *path, struct text content) {
+        static const char mark[] = "PRIVATE KEY-----"; /* RFC 7468, and older forms */
         char place[SETTINGS_PLACE_BYTES];
         struct stat st;
 
-        if (stat(path, &st) < 0 || !(st.st_mode & S_IROTH))
+        if (!memmem(content.data, content.size, mark, sizeof(mark) - 1) || stat(path, &st) < 0 ||
+            !(st.st_mode & S_IROTH))
                 return;
         settings_place(&file->origin, place);
         buffer_printf(faults,
@@ -112,7 +114,7 @@ static int file_read(struct certificates *c, const struct settings_file *file, c
         c->file_count++;
         b->size = b->used;
         if (is_secret)
-                warn_of_readable(faults, file, path);
+                warn_of_readable(faults, file, path, buffer_text(b));
         *ret = buffer_text(b);
         return 0;
 }
@@ -155,10 +157,14 @@ static int certificate_read(struct certificates *c, const struct settings_tls *t
                 r = file_read(c, file, "Certificate", !has_keys, faults, &ret->chain);
         if (r == -ENOMEM)
                 return r;
-        if (has_keys)
-                s = file_read(c, &tls->keys[i], "Key", true, faults, &ret->key);
-        else
+        if (has_keys) {
+                ret->key_path = tls->keys[i].path;
+                s = place_keep(c, &tls->keys[i].origin, &ret->key_place);
+                if (s == 0)
+                        s = file_read(c, &tls->keys[i], "Key", true, faults, &ret->key);
+        } else {
                 ret->key = ret->chain;
+        }
         if (s == 0 && has_ocsp)
                 s = file_read(c, &tls->ocsp[i], "OCSPResponse", false, faults, &ret->ocsp);
         if (s == -ENOMEM)
@@ -231,8 +237,8 @@ static int certificates_allocate(const struct settings *settings, struct certifi
                 return -ENOMEM;
         c->sites = calloc(sites + 1, sizeof(*c->sites));
         c->all = calloc(all + 1, sizeof(*c->all));
-        /* of each certificate its chain, key, response and place; of each Site its CA and place */
-        c->files = calloc(all * 4 + sites * 2 + 2, sizeof(*c->files));
+        /* of each certificate: chain, key, two places, response; of each Site: CA and place */
+        c->files = calloc(all * 5 + sites * 2 + 2, sizeof(*c->files));
         if (!c->sites || !c->all || !c->files)
                 return -ENOMEM;
         *ret = take_ptr(c);

@@ -110,6 +110,8 @@ static int key_read(OSSL_LIB_CTX *library, const struct tls_certificate *c, stru
         _cleanup_(BIO_freep)
         BIO *bio = BIO_new_mem_buf(c->key.data ? c->key.data : "",
                                    (int)MIN(c->key.size, (size_t)INT_MAX));
+        const char *place = c->key_path ? c->key_place : c->place;
+        const char *path = c->key_path ? c->key_path : c->path;
         bool was_asked = false;
 
         if (!bio)
@@ -118,12 +120,13 @@ static int key_read(OSSL_LIB_CTX *library, const struct tls_certificate *c, stru
         if (*ret)
                 return 0;
         if (was_asked)
-                return fault(faults, c->place, c->path,
-                             "its key is encrypted; emberd has nobody to ask for the passphrase. "
+                return fault(faults, place, path,
+                             "the key is encrypted; emberd has nobody to ask for the passphrase. "
                              "Remove it: openssl pkey -in KEY -out NEW-KEY");
-        return fault(faults, c->place, c->path,
-                     "there is no private key for it; it should be in PEM, which begins with "
-                     "-----BEGIN PRIVATE KEY----- or the like");
+        return fault(faults, place, path,
+                     "there is no private key in it; it should be in PEM, which begins with "
+                     "-----BEGIN PRIVATE KEY----- or the like%s",
+                     c->key_path ? "" : ", or in a file of its own, named by Key=");
 }
 
 /* The key belongs to the first; if to another, the file has them in the wrong order. */
@@ -139,8 +142,13 @@ static int check_key(const struct tls_certificate *c, const struct tls_loaded *l
                                      "the key belongs to certificate %d in it; that one must "
                                      "stand first, then the one that signed it, and so on",
                                      i + 2);
+        subject_of(X509_get_subject_name(l->leaf), text);
+        if (c->key_path)
+                return fault(faults, c->key_place, c->key_path,
+                             "the key does not belong to the certificate in %s (%s)", c->path,
+                             text);
         return fault(faults, c->place, c->path, "the key does not belong to this certificate (%s)",
-                     subject_of(X509_get_subject_name(l->leaf), text));
+                     text);
 }
 
 static int check_chain(const struct tls_certificate *c, const struct tls_loaded *l,

@@ -33,6 +33,7 @@ struct tls_certificate {
         struct text ocsp;  /* DER: an OCSP response to staple; empty: none */
         const char *place; /* "FILE:LINE" of the setting, and */
         const char *path;  /* the file, for messages */
+        const char *key_place, *key_path; /* the same of the key; NULL: it is in that file */
 };
 
 /*

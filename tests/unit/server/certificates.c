@@ -108,7 +108,8 @@ static void put_all(void) {
         put("b.pem", "chain and key b", 0640);
         put("a.ocsp", "response a", 0644);
         put("ca.pem", "authority", 0644);
-        put("open.key", "key", 0644);
+        put("open.key", "-----BEGIN PRIVATE KEY-----", 0644);
+        put("both.pem", "chain, -----BEGIN EC PRIVATE KEY-----", 0644);
         put("empty", "", 0600);
 }
 
@@ -197,7 +198,7 @@ static void what_cannot_be_read_is_told(void **state) {
         assert_said(SITE("a", "Certificate=@/\n"), false, -EBADMSG, "Is a directory");
         assert_said(SITE("a", "Certificate=@/a.pem\nKey=@/open.key\n"), false, 0,
                     "settings:4: warning: ");
-        assert_said(SITE("a", "Certificate=@/a.pem\n"), false, 0,
+        assert_said(SITE("a", "Certificate=@/both.pem\n"), false, 0,
                     "holds a private key and is readable by everybody");
         assert_said(SITE("a", "Certificate=@/b.pem\nOCSPResponse=@/empty\n"), false, 0,
                     "settings:4: warning: OCSPResponse=");

@@ -70,8 +70,8 @@ static void faults_say_what_to_do(void **state) {
                 const char *chain, *key, *said;
         } all[] = {
                 { ec.chain_pem, rsa.key_pem, "the key does not belong to this certificate" },
-                { ec.chain_pem, encrypted(&ec, false), "its key is encrypted" },
-                { ec.chain_pem, encrypted(&ec, true), "its key is encrypted" },
+                { ec.chain_pem, encrypted(&ec, false), "the key is encrypted" },
+                { ec.chain_pem, encrypted(&ec, true), "the key is encrypted" },
                 { ec.chain_pem, "", "there is no private key" },
                 { ec.chain_pem, "garbage", "there is no private key" },
                 { ec.chain_pem, ec.chain_pem, "there is no private key" },
