@@ -114,11 +114,14 @@ static bool target_is_sound(const struct http2_head *head, bool is_connect, stru
         return target.data[0] == '/' || text_equal(target, TEXT("*"));
 }
 
-static bool scheme_is_known(struct http2_head *head) {
+/*
+ * Which of them is not compared with the connection: a proxy that ends TLS says "https" on a
+ * connection in clear (RFC 9110, 7.4: a trusted gateway), and what hangs on TLS asks the session.
+ */
+static bool scheme_is_known(const struct http2_head *head) {
         struct text scheme = text_of_rcbuf(head->pseudo[HTTP2_SCHEME]);
 
-        head->is_https = text_equal_nocase(scheme, TEXT("https"));
-        return head->is_https || text_equal_nocase(scheme, TEXT("http"));
+        return text_equal_nocase(scheme, TEXT("https")) || text_equal_nocase(scheme, TEXT("http"));
 }
 
 /* nghttp2 has seen that it is CONNECT; the method of the request is GET from here on. */
@@ -274,7 +277,7 @@ static void take_over(struct http2_head *head, bool has_body, struct http_reques
         r->version_major = 2;
         r->version_minor = 0;
         r->keep_alive = true;
-        r->wants_tls = head->is_https;
+        r->wants_tls = false;
         if (head->is_extended)
                 return;
         r->protocol = (struct http_span){};

@@ -79,7 +79,7 @@ struct http2_head {
         struct exchange *x; /* the memory for it; NULL between two blocks */
         int32_t id;
         nghttp2_rcbuf *pseudo[HTTP2_PSEUDO_COUNT]; /* held until the request line is written */
-        bool has_line, is_https;
+        bool has_line;
         bool is_extended; /* CONNECT with :protocol */
         uint16_t refused;           /* a status */
         struct http_span authority; /* in the memory, of the line Host that was made of it */

@@ -222,9 +222,6 @@ static void refusals(void **state) {
                 { ":method: CONNECT\n:protocol: websocket\n:scheme: ftp\n:path: /tunnel\n"
                   ":authority: a",
                   400, NGHTTP2_NO_ERROR },
-                { ":method: CONNECT\n:protocol: websocket\n:scheme: https\n:path: /tunnel\n"
-                  ":authority: a",
-                  421, NGHTTP2_NO_ERROR },
                 { ":method: CONNECT\n:authority: a:80", 501, NGHTTP2_NO_ERROR },
                 { ":method: GET\n:protocol: websocket\n:scheme: http\n:path: /tunnel\n"
                   ":authority: a",
