@@ -237,13 +237,17 @@ static int pull_page(struct exchange *x, uint64_t room_bytes, struct exchange_pi
         return 0;
 }
 
-/* Does the piece fit to what was promised? */
-static bool piece_is_sound(const struct exchange *x, const struct exchange_piece *piece,
-                           uint64_t room_bytes) {
+/* A piece that is not the whole rest: does it fit to what was promised? */
+static int piece_take(struct exchange *x, struct exchange_piece *piece, uint64_t room_bytes) {
         /* without bytes and without an end it would be asked for ever */
-        return invariant(piece->bytes <= room_bytes) && invariant(piece->bytes || piece->last) &&
-               invariant(x->body_left == EXCHANGE_LENGTH_UNKNOWN || !piece->last ||
-                         piece->bytes == x->body_left);
+        if (!invariant(piece->bytes <= room_bytes) || !invariant(piece->bytes || piece->last))
+                return -EBADMSG;
+        if (x->body_left == EXCHANGE_LENGTH_UNKNOWN)
+                return 0;
+        if (!invariant(!piece->last))
+                return -EBADMSG;
+        x->body_left -= piece->bytes;
+        return 0;
 }
 
 int exchange_pull(struct exchange *x, uint64_t room_bytes, struct exchange_piece *ret) {
@@ -252,15 +256,14 @@ int exchange_pull(struct exchange *x, uint64_t room_bytes, struct exchange_piece
         if (!invariant(x->refused || x->handler->pull))
                 return -EBADMSG;
         room_bytes = MIN(room_bytes, x->body_left);
-        r = (x->refused ? pull_page : x->handler->pull)(x, room_bytes, ret);
+        r = unlikely(x->refused) ? pull_page(x, room_bytes, ret)
+                                 : x->handler->pull(x, room_bytes, ret);
         if (r)
                 return r;
-        if (!piece_is_sound(x, ret, room_bytes))
-                return -EBADMSG;
-        if (x->body_left != EXCHANGE_LENGTH_UNKNOWN) {
-                x->body_left -= ret->bytes;
-                ret->last = x->body_left == 0;
-        }
+        if (unlikely(ret->bytes != x->body_left || ret->bytes > room_bytes))
+                return piece_take(x, ret, room_bytes);
+        x->body_left = 0;
+        ret->last = true;
         return 0;
 }
 
